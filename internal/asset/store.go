@@ -1,0 +1,104 @@
+package asset
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Errors of every [Store]. Anything else it returns means that the store is unreachable or broken.
+var (
+	ErrNotFound = errors.New("asset not found")
+	ErrExists   = errors.New("asset exists already")
+	// ErrConflict: the compare of a compare-and-set failed; someone else has moved the asset on.
+	ErrConflict = errors.New("asset is not in the expected state")
+	// ErrCursor: a page cursor that this store did not make.
+	ErrCursor = errors.New("invalid cursor")
+)
+
+// Store keeps assets. It is the truth: the queue can be rebuilt from it. A write that has returned nil survives a power
+// cut. Implementations are safe for concurrent use by many processes, as far as their database is.
+type Store interface {
+	// Create adds a new asset with the first entries of its timeline. An id in use is [ErrExists].
+	Create(ctx context.Context, a Asset, log ...Entry) error
+
+	// Get returns one asset, whoever owns it: callers that answer a user compare Owner. Absent is [ErrNotFound].
+	Get(ctx context.Context, id string) (Asset, error)
+
+	// List returns one page of an owner's assets, newest first.
+	List(ctx context.Context, q Query) (Page, error)
+
+	// Transition applies c to the asset if its status is one of c.From and its job is c.JobID, as one atomic step, and
+	// returns the asset as it is then. Otherwise it changes nothing: [ErrConflict] together with the asset as it is,
+	// or [ErrNotFound].
+	Transition(ctx context.Context, id string, c Change) (Asset, error)
+
+	// Update applies the owner's edit as one atomic step and returns the asset as it is then. Another owner's asset is
+	// [ErrNotFound]; a status that the present one cannot become is [ErrConflict].
+	Update(ctx context.Context, id, owner string, p Patch) (Asset, error)
+
+	// Delete removes the asset with its timeline and returns what it was, so that its images and job can follow.
+	// Another owner's asset is [ErrNotFound].
+	Delete(ctx context.Context, id, owner string) (Asset, error)
+
+	// Unfinished returns up to limit assets that still owe something (status draft or processing, or EventPending) and
+	// have not changed since olderThan, by id, beginning after the id given ("" for the first page).
+	Unfinished(ctx context.Context, olderThan time.Time, after string, limit int) ([]Asset, error)
+
+	// Timeline returns entries, oldest first: with an asset id all of that asset, else the finished runs of all the
+	// owner's assets after q.Since, at most q.Limit. An unknown asset has an empty timeline.
+	Timeline(ctx context.Context, q TimelineQuery) ([]Entry, error)
+}
+
+// Change is a compare-and-set: what must hold, and what then becomes of the asset. Zero members stay as they are.
+type Change struct {
+	// The compare.
+	From  []Status // one of these
+	JobID string   // the job of the asset's present run
+
+	// The set.
+	At        time.Time // becomes UpdatedAt; required
+	To        Status    // "" or the present status keeps it; else its arrow must exist, or the change is ErrConflict
+	NextRun   int       // > 0: the run becomes this, and the job id follows by [JobID]
+	Original  *Image
+	Processed *Image
+	Analysis  *Analysis
+	// EventPending, when not nil, is what Asset.EventPending becomes.
+	EventPending *bool
+
+	Log []Entry // appended to the timeline
+}
+
+// Patch is an owner's edit. Nil members stay as they are; an empty string clears a detail.
+type Patch struct {
+	At       time.Time // becomes UpdatedAt; required
+	Category *string
+	Status   *Status // Active or Archived
+	Brand    *string
+	Model    *string
+	Colorway *string
+}
+
+// Query selects one page of an owner's assets.
+type Query struct {
+	Owner        string    // required
+	Status       Status    // "" for all
+	Category     string    // "" for all
+	UpdatedAfter time.Time // zero for all; strictly after
+	Limit        int       // 1 to 100
+	Cursor       string    // Page.Next of the page before; "" for the first
+}
+
+// Page is one page of assets and the cursor of the next, "" when there is none.
+type Page struct {
+	Items []Asset
+	Next  string
+}
+
+// TimelineQuery selects timeline entries: those of AssetID, or else the finished runs of Owner after Since.
+type TimelineQuery struct {
+	AssetID string
+	Owner   string
+	Since   time.Time
+	Limit   int // 0: no limit; for an owner's finished runs it is required
+}
