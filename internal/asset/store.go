@@ -57,7 +57,7 @@ type Change struct {
 	JobID string   // the job of the asset's present run
 
 	// The set.
-	At        time.Time // becomes UpdatedAt; required
+	At        time.Time // becomes UpdatedAt; zero keeps it
 	To        Status    // "" or the present status keeps it; else its arrow must exist, or the change is ErrConflict
 	NextRun   int       // > 0: the run becomes this, and the job id follows by [JobID]
 	Original  *Image

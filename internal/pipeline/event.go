@@ -1,0 +1,160 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"loupe/internal/asset"
+)
+
+// Event is something an owner's open apps are told.
+type Event struct {
+	Name    string
+	Payload json.RawMessage
+	// Volatile events may be dropped under load.
+	Volatile bool
+}
+
+// The events of the realtime contract.
+const (
+	EventProcessed = "asset_processed" // a run has ended; its payload is kept with the asset
+	EventProgress  = "asset_progress"  // on the way there
+)
+
+// What an EventProgress tells.
+const (
+	progressQueued    = "queued"
+	progressAnalyzing = "analyzing"
+	progressRetrying  = "retrying"
+)
+
+// isoMillis formats an instant as ISO 8601 in UTC with milliseconds, as JavaScript's Date does.
+func isoMillis(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+
+type processedPayload struct {
+	Event             string          `json:"event"`
+	AssetID           string          `json:"assetId"`
+	Status            asset.Status    `json:"status"`
+	AIMetadata        *metadataFields `json:"aiMetadata,omitempty"`
+	ProcessedImageURL string          `json:"processedImageUrl,omitempty"`
+	Error             string          `json:"error,omitempty"`
+	Timestamp         string          `json:"timestamp"`
+}
+
+// metadataFields always has brand and model: an unknown one is the zero field.
+type metadataFields struct {
+	Brand    asset.Field  `json:"brand"`
+	Model    asset.Field  `json:"model"`
+	Colorway *asset.Field `json:"colorway,omitempty"`
+}
+
+// processedEvent returns the payload of asset_processed (asset-processed.schema.json).
+func processedEvent(assetID string, status asset.Status, an *asset.Analysis, processedURL string, at time.Time) (json.RawMessage, error) {
+	payload := processedPayload{Event: EventProcessed, AssetID: assetID, Status: status, Timestamp: isoMillis(at)}
+	if status == asset.Failed {
+		payload.Error = an.Error
+	} else {
+		payload.ProcessedImageURL = processedURL
+		payload.AIMetadata = &metadataFields{Colorway: an.Colorway}
+		if an.Brand != nil {
+			payload.AIMetadata.Brand = *an.Brand
+		}
+		if an.Model != nil {
+			payload.AIMetadata.Model = *an.Model
+		}
+	}
+	return json.Marshal(payload)
+}
+
+type progressPayload struct {
+	AssetID     string `json:"assetId"`
+	Status      string `json:"status"`
+	Attempt     int    `json:"attempt"`
+	MaxAttempts int    `json:"maxAttempts"`
+	RetryAt     string `json:"retryAt,omitempty"`
+	Timestamp   string `json:"timestamp"`
+}
+
+// progress tells the owner where the asset is. A zero retryAt is left out.
+func (p *Pipeline) progress(ctx context.Context, a asset.Asset, status string, attempt, maxAttempts int, retryAt time.Time) {
+	payload := progressPayload{
+		AssetID: a.ID, Status: status, Attempt: attempt, MaxAttempts: maxAttempts, Timestamp: isoMillis(asset.Now()),
+	}
+	if !retryAt.IsZero() {
+		payload.RetryAt = isoMillis(retryAt)
+	}
+	data, err := json.Marshal(payload)
+	if err == nil {
+		err = p.Notifier.Notify(ctx, a.Owner, Event{Name: EventProgress, Payload: data, Volatile: true})
+	}
+	if err != nil {
+		p.Log.DebugContext(ctx, "progress not told", "asset", a.ID, "error", err)
+	}
+}
+
+// announce sends the terminal event of a run and then notes in the store that it was sent. If either fails the asset
+// keeps its EventPending, and the reconciler sends the same bytes again.
+func (p *Pipeline) announce(ctx context.Context, a asset.Asset, payload json.RawMessage) {
+	err := p.Notifier.Notify(ctx, a.Owner, Event{Name: EventProcessed, Payload: payload})
+	if err != nil {
+		p.Log.WarnContext(ctx, "event not told, will be repeated", "asset", a.ID, "job", a.JobID, "error", err)
+		return
+	}
+	sent := false
+	_, err = p.Assets.Transition(ctx, a.ID, asset.Change{
+		From:         []asset.Status{asset.Active, asset.Partial, asset.Failed, asset.Archived},
+		JobID:        a.JobID,
+		EventPending: &sent,
+	})
+	if err != nil && !gone(err) {
+		p.Log.WarnContext(ctx, "event told but not noted, will be repeated", "asset", a.ID, "job", a.JobID, "error", err)
+	}
+}
+
+// announceAgain sends the stored event of the asset's last finished run.
+func (p *Pipeline) announceAgain(ctx context.Context, a asset.Asset) error {
+	entries, err := p.Assets.Timeline(ctx, asset.TimelineQuery{AssetID: a.ID})
+	if err != nil {
+		return err
+	}
+	if last := lastFinished(entries); last != nil {
+		p.announce(ctx, a, last.Payload)
+	}
+	return nil
+}
+
+func lastFinished(entries []asset.Entry) *asset.Entry {
+	for i := len(entries) - 1; i >= 0; i-- {
+		if entries[i].Event == asset.EventFinished {
+			return &entries[i]
+		}
+	}
+	return nil
+}
+
+// MissedLimit and MissedWindow bound what [Pipeline.Missed] gives back.
+const (
+	MissedLimit  = 500
+	MissedWindow = 7 * 24 * time.Hour
+)
+
+// Missed returns the terminal events of an owner's assets after since, oldest first, as the very bytes that were sent.
+// complete is false if there are more than MissedLimit of them or since lies before MissedWindow: the client must then
+// list its assets instead.
+func (p *Pipeline) Missed(ctx context.Context, owner string, since time.Time) (events []Event, complete bool, err error) {
+	if time.Since(since) > MissedWindow {
+		return nil, false, nil
+	}
+	entries, err := p.Assets.Timeline(ctx, asset.TimelineQuery{Owner: owner, Since: since, Limit: MissedLimit + 1})
+	if err != nil {
+		return nil, false, err
+	}
+	if len(entries) > MissedLimit {
+		return nil, false, nil
+	}
+	for _, e := range entries {
+		events = append(events, Event{Name: EventProcessed, Payload: e.Payload})
+	}
+	return events, true, nil
+}

@@ -1,0 +1,111 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"loupe/internal/asset"
+	"loupe/internal/queue"
+)
+
+// Reconciliation in pages of this many assets.
+const reconcilePage = 100
+
+// settleGrace is how long an asset must have been left alone before the reconciler looks at it: whoever works on it
+// will have gone on by then. Looking earlier would do no harm, only work.
+const settleGrace = 15 * time.Second
+
+// RunReconcile repairs at once and then every ReconcileEvery, until ctx ends.
+func (p *Pipeline) RunReconcile(ctx context.Context) error {
+	tick := time.NewTicker(p.ReconcileEvery)
+	defer tick.Stop()
+	for grace := time.Duration(0); ; grace = settleGrace {
+		if err := p.Reconcile(ctx, grace); err != nil && ctx.Err() == nil {
+			p.Log.ErrorContext(ctx, "reconcile", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// Reconcile looks at every asset that still owes something and has not changed for grace, and repairs what a crash, or
+// a queue that forgot, left between two steps. Many processes may do so at once.
+func (p *Pipeline) Reconcile(ctx context.Context, grace time.Duration) error {
+	olderThan, after := asset.Now().Add(-grace), ""
+	for {
+		page, err := p.Assets.Unfinished(ctx, olderThan, after, reconcilePage)
+		if err != nil {
+			return fmt.Errorf("unfinished assets: %w", err)
+		}
+		for _, a := range page {
+			if err := p.repair(ctx, a); err != nil && !gone(err) {
+				return fmt.Errorf("repair asset %s: %w", a.ID, err)
+			}
+			after = a.ID
+		}
+		if len(page) < reconcilePage {
+			return nil
+		}
+	}
+}
+
+// repair does what is missing for one asset.
+func (p *Pipeline) repair(ctx context.Context, a asset.Asset) error {
+	if a.Status != asset.Draft && a.Status != asset.Processing {
+		p.repaired(ctx, a, "event not sent")
+		return p.announceAgain(ctx, a)
+	}
+	job, err := p.Jobs.Get(ctx, a.JobID)
+	switch {
+	case errors.Is(err, queue.ErrNotFound):
+		p.repaired(ctx, a, "job missing")
+		return p.requeue(ctx, a)
+	case err != nil:
+		return err
+	case job.State == queue.FailedJob:
+		p.repaired(ctx, a, "dead letter without failed asset")
+		return p.failRun(ctx, a.ID, a.JobID, job.AttemptsMade)
+	case job.State == queue.Completed:
+		return p.redo(ctx, a)
+	case a.Status == asset.Draft:
+		return p.markQueued(ctx, a)
+	}
+	return nil // the job is waiting, delayed or active: all is well
+}
+
+// requeue puts the job of an unfinished asset back on the queue.
+func (p *Pipeline) requeue(ctx context.Context, a asset.Asset) error {
+	if err := p.enqueue(ctx, a); err != nil {
+		return err
+	}
+	if a.Status == asset.Draft {
+		return p.markQueued(ctx, a)
+	}
+	return nil
+}
+
+// redo does a job again that is completed although its asset has no result. A run is recorded before its job is
+// completed, so the asset is read once more: it may have been finished since.
+func (p *Pipeline) redo(ctx context.Context, a asset.Asset) error {
+	now, err := p.Assets.Get(ctx, a.ID)
+	if err != nil || now.Status != a.Status || now.JobID != a.JobID {
+		return err
+	}
+	p.repaired(ctx, a, "job completed without a result")
+	if err := p.Jobs.Remove(ctx, a.JobID); err != nil && !errors.Is(err, queue.ErrNotFound) {
+		return err
+	}
+	return p.requeue(ctx, a)
+}
+
+func (p *Pipeline) repaired(ctx context.Context, a asset.Asset, what string) {
+	p.Log.WarnContext(ctx, "repaired", "asset", a.ID, "status", a.Status, "job", a.JobID, "was", what)
+	if p.Observe.Repaired != nil {
+		p.Observe.Repaired(what)
+	}
+}
