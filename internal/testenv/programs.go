@@ -1,0 +1,87 @@
+package testenv
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+)
+
+// StartRedis starts a redis-server of the test's own, in memory only, and returns its URL.
+func StartRedis(t testing.TB) string {
+	t.Helper()
+	Need(t, Redis)
+	port := strconv.Itoa(FreePort(t))
+	cmd := exec.CommandContext(t.Context(), "redis-server",
+		"--bind", "127.0.0.1", "--port", port, "--dir", t.TempDir(), "--save", "", "--appendonly", "no")
+	Start(t, cmd).Line(t, "Ready to accept connections")
+	return "redis://127.0.0.1:" + port
+}
+
+// StartNode starts a script of interop/ in Node.js; the packages of interop/package.json are there for it.
+func StartNode(t testing.TB, script string, args ...string) *Process {
+	t.Helper()
+	Need(t, Node)
+	return Start(t, inInterop(exec.CommandContext(t.Context(), "node", append([]string{script}, args...)...)))
+}
+
+// StartPython starts Python in interop/ with these arguments; FastAPI, uvicorn and python-socketio are there for it.
+func StartPython(t testing.TB, args ...string) *Process {
+	t.Helper()
+	Need(t, Python)
+	python, err := findPython()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := inInterop(exec.CommandContext(t.Context(), python, args...))
+	cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1", "PYTHONUNBUFFERED=1")
+	return Start(t, cmd)
+}
+
+func inInterop(cmd *exec.Cmd) *exec.Cmd {
+	cmd.Dir = filepath.Join(Root(), "interop")
+	return cmd
+}
+
+var (
+	mainRuns bool   // whether [Main] will remove buildDir
+	buildDir string // "" until something was built
+)
+
+// BuildLoupe returns the path of our binary, built once for the whole test run, with the race detector if the test has
+// it. The package's TestMain must be [Main], which removes it.
+func BuildLoupe(t testing.TB) string {
+	t.Helper()
+	if !mainRuns {
+		t.Fatal("testenv.BuildLoupe wants testenv.Main in TestMain")
+	}
+	binary, err := buildLoupe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return binary
+}
+
+var buildLoupe = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "loupe")
+	if err != nil {
+		return "", err
+	}
+	buildDir = dir
+	binary := filepath.Join(dir, "loupe")
+	args := []string{"build", "-o", binary}
+	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		args = append(args, "-race")
+	}
+	cmd := exec.Command("go", append(args, "./cmd/loupe")...) //nolint:noctx // outlives the test that asks first
+	cmd.Dir = Root()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return binary, nil
+})
