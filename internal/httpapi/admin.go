@@ -1,0 +1,189 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"loupe/internal/asset"
+	"loupe/internal/auth"
+	"loupe/internal/pipeline"
+	"loupe/internal/queue"
+)
+
+func (a *api) queueStatus(w http.ResponseWriter, r *http.Request, _ auth.User) error {
+	counts, err := a.Jobs.Counts(r.Context())
+	if err != nil {
+		return unavailable(err)
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"success": true, "data": map[string]any{
+		"waiting":         counts.Waiting,
+		"active":          counts.Active,
+		"completed":       counts.Completed,
+		"failed":          counts.Failed,
+		"delayed":         counts.Delayed,
+		"paused":          counts.Paused,
+		"oldestWaitingMs": counts.OldestWaiting.Milliseconds(),
+	}})
+	return nil
+}
+
+// deadLetterJSON is a dead letter as the contract shows it: kept whole, with every error.
+type deadLetterJSON struct {
+	ID            string         `json:"id"`
+	AssetID       string         `json:"assetId"`
+	UserID        string         `json:"userId"`
+	Category      string         `json:"category"`
+	ImageURL      string         `json:"imageUrl"`
+	FailureReason string         `json:"failureReason"`
+	Errors        []attemptError `json:"errors"`
+	AttemptsMade  int            `json:"attemptsMade"`
+	MaxAttempts   int            `json:"maxAttempts"`
+	CreatedAt     isoTime        `json:"createdAt"`
+	ProcessedAt   isoTime        `json:"processedAt,omitzero"`
+	FailedAt      isoTime        `json:"failedAt"`
+}
+
+type attemptError struct {
+	Attempt int     `json:"attempt"`
+	At      isoTime `json:"at"`
+	Error   string  `json:"error"`
+}
+
+func showDeadLetter(letter pipeline.DeadLetter) deadLetterJSON {
+	shown := deadLetterJSON{
+		ID: letter.ID, AssetID: letter.AssetID, UserID: letter.UserID, Category: letter.Category,
+		ImageURL: letter.ImageURL, Errors: make([]attemptError, len(letter.Errors)),
+		AttemptsMade: letter.AttemptsMade, MaxAttempts: letter.MaxAttempts,
+		CreatedAt: isoTime(letter.CreatedAt), ProcessedAt: isoTime(letter.ProcessedAt), FailedAt: isoTime(letter.FinishedAt),
+	}
+	for i, e := range letter.Errors {
+		shown.Errors[i] = attemptError{e.Attempt, isoTime(e.At), e.Error}
+		shown.FailureReason = e.Error
+	}
+	return shown
+}
+
+func (a *api) failedJobs(w http.ResponseWriter, r *http.Request, _ auth.User) error {
+	query := r.URL.Query()
+	limit, err := pageLimit(query)
+	if err != nil {
+		return err
+	}
+	f := queue.Filter{
+		AssetID: query.Get("assetId"), UserID: query.Get("userId"), Text: query.Get("q"),
+		Limit: limit, Cursor: query.Get("cursor"),
+	}
+	if f.AssetID != "" && !asset.IsID(f.AssetID) {
+		return invalid("Invalid assetId", "assetId", "Must be 24 hex digits")
+	}
+	letters, next, err := a.Pipeline.DeadLetters(r.Context(), f)
+	if err != nil {
+		return unavailable(err)
+	}
+	items := make([]deadLetterJSON, len(letters))
+	for i, letter := range letters {
+		items[i] = showDeadLetter(letter)
+	}
+	writePage(w, items, next)
+	return nil
+}
+
+func (a *api) retryFailedJob(w http.ResponseWriter, r *http.Request, u auth.User) error {
+	id := r.PathValue("id")
+	if err := a.Pipeline.Replay(r.Context(), id); err != nil {
+		return unavailable(err)
+	}
+	a.audit(r, u, "retry job", "job", id)
+	writeRetried(w, 1)
+	return nil
+}
+
+func writeRetried(w http.ResponseWriter, n int) {
+	writeJSON(w, http.StatusAccepted, map[string]any{"data": map[string]any{"retried": n}})
+}
+
+// maxIDs bounds the jobs that one request names.
+const maxIDs = 1000
+
+func (a *api) retryFailedJobs(w http.ResponseWriter, r *http.Request, u auth.User) error {
+	var body struct {
+		IDs []string `json:"ids"`
+		All bool     `json:"all"`
+		Q   string   `json:"q"`
+	}
+	if err := readJSON(w, r, &body); err != nil {
+		return err
+	}
+	var retried int
+	var err error
+	switch {
+	case body.All && body.IDs == nil:
+		retried, err = a.Pipeline.ReplayAll(r.Context(), queue.Filter{Text: body.Q})
+	case !body.All && len(body.IDs) > 0 && len(body.IDs) <= maxIDs:
+		retried, err = a.Pipeline.ReplayEach(r.Context(), body.IDs)
+	default:
+		return invalid("Invalid body", "ids", `Must be {"ids": [1 to 1000 job ids]} or {"all": true} with an optional "q"`)
+	}
+	if err != nil {
+		return unavailable(err)
+	}
+	a.audit(r, u, "retry jobs", "all", body.All, "q", body.Q, "retried", retried)
+	writeRetried(w, retried)
+	return nil
+}
+
+func (a *api) discardFailedJob(w http.ResponseWriter, r *http.Request, u auth.User) error {
+	id := r.PathValue("id")
+	job, err := a.Jobs.Get(r.Context(), id)
+	if err != nil {
+		return unavailable(err)
+	}
+	if job.State != queue.FailedJob {
+		return queue.ErrState
+	}
+	if err := a.Jobs.Remove(r.Context(), id); err != nil {
+		return unavailable(err)
+	}
+	a.audit(r, u, "discard job", "job", id)
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (a *api) pauseQueue(w http.ResponseWriter, r *http.Request, u auth.User) error {
+	if err := a.Jobs.Pause(r.Context()); err != nil {
+		return unavailable(err)
+	}
+	a.audit(r, u, "pause queue")
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (a *api) resumeQueue(w http.ResponseWriter, r *http.Request, u auth.User) error {
+	if err := a.Jobs.Resume(r.Context()); err != nil {
+		return unavailable(err)
+	}
+	a.audit(r, u, "resume queue")
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// audit logs who did what to the queue.
+func (a *api) audit(r *http.Request, u auth.User, did string, args ...any) {
+	a.Log.InfoContext(r.Context(), "admin: "+did, append(args, "by", u.ID, "requestId", requestID(r))...)
+}
+
+// localSession signs in whoever uses this machine: POST /api/session, only without a JWT secret.
+func (a *api) localSession(w http.ResponseWriter, r *http.Request) {
+	if origin := r.Header.Get("Origin"); origin != "" && !sameOrigin(origin, r.Host) {
+		a.fail(w, r, &apiError{code: codeForbidden, message: "Only the server's own pages may sign in"})
+		return
+	}
+	token, user, err := a.LocalToken()
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, map[string]any{
+		"token": token, "userId": user.ID, "admin": user.Admin, "expiresAt": isoTime(user.Expires),
+	})
+}
+

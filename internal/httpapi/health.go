@@ -1,0 +1,94 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+
+	"loupe/internal/image"
+)
+
+// healthz says that the process is alive, and nothing more.
+func (a *api) healthz(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, map[string]any{"status": "ok"})
+}
+
+// checkTimeout bounds the questions of one /readyz.
+const checkTimeout = 3 * time.Second
+
+// readyz names each back end and its state; 503 if one is down.
+func (a *api) readyz(w http.ResponseWriter, r *http.Request) {
+	type state struct {
+		Name    string `json:"name"`
+		Backend string `json:"backend"`
+		Status  string `json:"status"`
+		Error   string `json:"error,omitempty"`
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), checkTimeout)
+	defer cancel()
+	states := make([]state, len(a.Checks))
+	var wait sync.WaitGroup
+	for i, check := range a.Checks {
+		states[i] = state{Name: check.Name, Backend: check.Backend, Status: "ok"}
+		wait.Go(func() {
+			if err := check.Ping(ctx); err != nil {
+				// Anyone may ask; what exactly is wrong is for the log.
+				a.Log.WarnContext(ctx, "not ready", "check", check.Name, "backend", check.Backend, "error", err)
+				states[i].Status, states[i].Error = "down", "does not answer"
+			}
+		})
+	}
+	wait.Wait()
+	status, word := http.StatusOK, "ready"
+	for _, s := range states {
+		if s.Status != "ok" {
+			status, word = http.StatusServiceUnavailable, "not ready"
+			w.Header().Set("Retry-After", strconv.Itoa(int(retryAfter.Seconds())))
+		}
+	}
+	writeJSON(w, status, map[string]any{"status": word, "checks": states})
+}
+
+func (a *api) openapi(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/yaml")
+	_, _ = w.Write(a.OpenAPI)
+}
+
+// image serves a stored picture. Whoever knows its key may see it; it is only ever a picture, whatever its bytes are.
+func (a *api) image(w http.ResponseWriter, r *http.Request) {
+	key := r.PathValue("key")
+	if !image.ValidKey(key) {
+		a.fail(w, r, image.ErrNotFound)
+		return
+	}
+	file, info, err := a.Images.Open(r.Context(), key)
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	defer file.Close()
+	content, ok := file.(io.ReadSeeker)
+	if !ok {
+		a.fail(w, r, errors.New("the image store cannot serve pictures"))
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", info.MIMEType)
+	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
+	h.Set("Content-Disposition", "inline")
+	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
+	h.Set("Cache-Control", "public, max-age=31536000, immutable")
+	h.Set("ETag", strconv.Quote(key))
+	http.ServeContent(w, r, "", time.Time{}, content)
+}
+
+// sameOrigin reports whether an Origin header names the host that was asked.
+func sameOrigin(origin, host string) bool {
+	u, err := url.Parse(origin)
+	return err == nil && u.Host == host
+}
