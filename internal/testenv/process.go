@@ -2,10 +2,12 @@ package testenv
 
 import (
 	"bytes"
+	"io"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -22,8 +24,11 @@ const (
 type Process struct {
 	name string
 	cmd  *exec.Cmd
+	in   io.WriteCloser
 	done chan struct{} // closed when the process has ended and all it printed is in out
 	read int           // how far Line has read
+
+	killed atomic.Bool
 
 	mu   sync.Mutex
 	out  []byte
@@ -37,7 +42,11 @@ func Start(t testing.TB, cmd *exec.Cmd) *Process {
 	cmd.Stdout, cmd.Stderr = p, p
 	cmd.SysProcAttr = ownGroup()
 	cmd.WaitDelay = pipeDelay
-	if err := cmd.Start(); err != nil {
+	var err error
+	if p.in, err = cmd.StdinPipe(); err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	go func() {
@@ -112,6 +121,14 @@ func (p *Process) next(text string) (string, <-chan struct{}) {
 	}
 }
 
+// Say writes a line to the process's standard input.
+func (p *Process) Say(t testing.TB, line string) {
+	t.Helper()
+	if _, err := io.WriteString(p.in, line+"\n"); err != nil {
+		t.Fatalf("%s: %v", p.name, err)
+	}
+}
+
 // Signal sends sig to the process alone.
 func (p *Process) Signal(t testing.TB, sig syscall.Signal) {
 	t.Helper()
@@ -122,8 +139,21 @@ func (p *Process) Signal(t testing.TB, sig syscall.Signal) {
 
 // Kill ends the process and its children at once (SIGKILL) and returns when it has ended.
 func (p *Process) Kill() {
+	p.killed.Store(true)
 	syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) //nolint:errcheck // it may have ended already
 	<-p.done
+}
+
+// Stop asks the process to end (SIGTERM) and fails the test unless it then ends with code 0. After Kill it does nothing.
+func (p *Process) Stop(t testing.TB) {
+	t.Helper()
+	if p.killed.Load() {
+		return
+	}
+	p.Signal(t, syscall.SIGTERM)
+	if code := p.ExitCode(t); code != 0 {
+		t.Errorf("%s ended with code %d", p.name, code)
+	}
 }
 
 // ExitCode waits for the end of the process, at most a minute, and returns its code: -1 if a signal ended it.

@@ -113,11 +113,24 @@ func TestProcessEndsWithItsChildren(t *testing.T) {
 
 func TestProcessExitCode(t *testing.T) {
 	t.Parallel()
-	p := Start(t, exec.CommandContext(t.Context(), "sh", "-c", "trap 'exit 7' TERM; echo ready; while :; do sleep 0.01; done"))
-	p.Line(t, "ready")
-	p.Signal(t, syscall.SIGTERM)
+	p := Start(t, exec.CommandContext(t.Context(), "sh", "-c", "read code; exit $code"))
+	p.Say(t, "7")
 	if code := p.ExitCode(t); code != 7 {
 		t.Errorf("exit code %d, want 7", code)
+	}
+}
+
+func TestProcessStops(t *testing.T) {
+	t.Parallel()
+	p := Start(t, exec.CommandContext(t.Context(), "sh", "-c", "trap 'exit 0' TERM; echo ready; while :; do sleep 0.01; done"))
+	p.Line(t, "ready")
+	p.Stop(t)
+
+	p = Start(t, exec.CommandContext(t.Context(), "sleep", "600"))
+	p.Kill()
+	p.Stop(t)
+	if code := p.ExitCode(t); code != -1 {
+		t.Errorf("exit code %d of a killed process, want -1", code)
 	}
 }
 
