@@ -104,7 +104,6 @@ var pythonModules = []string{"fastapi", "uvicorn", "socketio", "requests", "webs
 // not be the first in PATH.
 var findPython = sync.OnceValues(func() (string, error) {
 	for _, python := range []string{"python3", "/usr/bin/python3"} {
-		//nolint:noctx // ends by itself, and its answer outlives the test that asks first
 		if exec.Command(python, "-c", "import "+strings.Join(pythonModules, ", ")).Run() == nil {
 			return python, nil
 		}

@@ -78,7 +78,7 @@ var buildLoupe = sync.OnceValues(func() (string, error) {
 	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
 		args = append(args, "-race")
 	}
-	cmd := exec.Command("go", append(args, "./cmd/loupe")...) //nolint:noctx // outlives the test that asks first
+	cmd := exec.Command("go", append(args, "./cmd/loupe")...)
 	cmd.Dir = Root()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
