@@ -19,12 +19,15 @@ var (
 	ErrNotFound = errors.New("image not found")
 	// ErrStorage: the store cannot keep the picture now (disk full or unwritable, service away). Nothing of it remains.
 	ErrStorage = errors.New("image store unavailable")
+	// ErrKey: Put was given a key that neither [NewKey] nor [ProcessedKey] makes.
+	ErrKey = errors.New("invalid image key")
 )
 
 // Store keeps pictures by key. Implementations are safe for concurrent use.
 type Store interface {
 	// Put reads r to its end and keeps it under key, replacing what was there in one step. It returns only when the
-	// picture is durable. When r or the store fails nothing is kept; an error of r comes back wrapped.
+	// picture is durable. When r or the store fails or ctx ends nothing is kept; an error of r comes back wrapped.
+	// A key that is not [ValidKey] is [ErrKey].
 	Put(ctx context.Context, key string, r io.Reader) (Info, error)
 
 	// Open returns the picture under key, or [ErrNotFound].
@@ -33,7 +36,7 @@ type Store interface {
 	// Delete removes the picture under key; that there is none is no error.
 	Delete(ctx context.Context, key string) error
 
-	// KeyOf returns the key of a URL that Put of this store gave out.
+	// KeyOf returns the key of a URL that Put of this store gave out. It does not ask whether the picture is there.
 	KeyOf(url string) (key string, ok bool)
 }
 
@@ -85,9 +88,10 @@ func TypeOf(key string) string {
 
 // ValidKey reports whether key has the form that [NewKey] and [ProcessedKey] make: nothing else is ever opened.
 func ValidKey(key string) bool {
-	name, ext, _ := strings.Cut(key, ".")
-	if len(name) != 32 || strings.Trim(name, "0123456789abcdef") != "" {
+	const digits = 2 * 16
+	if len(key) < digits || strings.Trim(key[:digits], "0123456789abcdef") != "" {
 		return false
 	}
-	return TypeOf("."+strings.TrimPrefix(ext, "processed.")) != "" && !strings.Contains(strings.TrimPrefix(ext, "processed."), ".")
+	ending := strings.TrimPrefix(key[digits:], ".processed")
+	return ending != "" && ending == Extension(TypeOf(ending))
 }
