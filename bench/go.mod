@@ -1,0 +1,3 @@
+module loupe/bench
+
+go 1.26.0
