@@ -49,7 +49,7 @@ fi
 # The copy of the lock file in node_modules says for which packages that was filled.
 if has npm && ! cmp -s interop/package-lock.json interop/node_modules/.lock; then
   echo "setup: installing the packages of interop/package.json (npm ci)"
-  if (cd interop && npm ci --silent); then
+  if (cd interop && npm ci --loglevel=error --no-progress); then
     cp interop/package-lock.json interop/node_modules/.lock
   else
     echo "setup: npm ci failed"
