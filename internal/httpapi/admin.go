@@ -186,4 +186,3 @@ func (a *api) localSession(w http.ResponseWriter, r *http.Request) {
 		"token": token, "userId": user.ID, "admin": user.Admin, "expiresAt": isoTime(user.Expires),
 	})
 }
-

@@ -2,15 +2,11 @@ package httpapi
 
 import (
 	"context"
-	"errors"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
 	"sync"
 	"time"
-
-	"loupe/internal/image"
 )
 
 // healthz says that the process is alive, and nothing more.
@@ -57,34 +53,6 @@ func (a *api) readyz(w http.ResponseWriter, r *http.Request) {
 func (a *api) openapi(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/yaml")
 	_, _ = w.Write(a.OpenAPI)
-}
-
-// image serves a stored picture. Whoever knows its key may see it; it is only ever a picture, whatever its bytes are.
-func (a *api) image(w http.ResponseWriter, r *http.Request) {
-	key := r.PathValue("key")
-	if !image.ValidKey(key) {
-		a.fail(w, r, image.ErrNotFound)
-		return
-	}
-	file, info, err := a.Images.Open(r.Context(), key)
-	if err != nil {
-		a.fail(w, r, err)
-		return
-	}
-	defer file.Close()
-	content, ok := file.(io.ReadSeeker)
-	if !ok {
-		a.fail(w, r, errors.New("the image store cannot serve pictures"))
-		return
-	}
-	h := w.Header()
-	h.Set("Content-Type", info.MIMEType)
-	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
-	h.Set("Content-Disposition", "inline")
-	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
-	h.Set("Cache-Control", "public, max-age=31536000, immutable")
-	h.Set("ETag", strconv.Quote(key))
-	http.ServeContent(w, r, "", time.Time{}, content)
 }
 
 // sameOrigin reports whether an Origin header names the host that was asked.

@@ -51,7 +51,6 @@ type Check struct {
 
 type api struct {
 	Config
-	mux      *http.ServeMux
 	inflight chan struct{} // a token for each upload at once
 }
 
@@ -63,48 +62,60 @@ func New(c Config) http.Handler {
 	if c.MaxInflight == 0 {
 		c.MaxInflight = 256
 	}
-	a := &api{Config: c, mux: http.NewServeMux(), inflight: make(chan struct{}, c.MaxInflight)}
-	a.routes()
-	return a.wrap(a.mux)
+	a := &api{Config: c, inflight: make(chan struct{}, c.MaxInflight)}
+	mux := http.NewServeMux()
+	for _, r := range a.routes() {
+		mux.Handle(r.pattern, r.handler)
+	}
+	return a.wrap(mux)
 }
 
-func (a *api) routes() {
-	user := func(pattern string, h userHandler) { a.mux.Handle(pattern, a.user(h)) }
-	admin := func(pattern string, h userHandler) { a.mux.Handle(pattern, a.admin(h)) }
+// route is one line of the contract.
+type route struct {
+	pattern string
+	handler http.Handler
+}
 
-	user("POST /api/assets/analyze-queue", a.upload)
-	user("GET /api/assets", a.listAssets)
-	user("GET /api/assets/{id}", a.getAsset)
-	user("PATCH /api/assets/{id}", a.patchAsset)
-	user("DELETE /api/assets/{id}", a.deleteAsset)
-	user("POST /api/assets/{id}/retry", a.retryAsset)
-	user("GET /api/assets/{id}/events", a.assetEvents)
+// routes are those of this server: what its configuration lacks is not there.
+func (a *api) routes() []route {
+	routes := []route{
+		{"POST /api/assets/analyze-queue", a.user(a.upload)},
+		{"GET /api/assets", a.user(a.listAssets)},
+		{"GET /api/assets/{id}", a.user(a.getAsset)},
+		{"PATCH /api/assets/{id}", a.user(a.patchAsset)},
+		{"DELETE /api/assets/{id}", a.user(a.deleteAsset)},
+		{"POST /api/assets/{id}/retry", a.user(a.retryAsset)},
+		{"GET /api/assets/{id}/events", a.user(a.assetEvents)},
 
-	admin("GET /api/assets/queue-status", a.queueStatus)
-	admin("GET /api/admin/failed-jobs", a.failedJobs)
-	admin("POST /api/admin/failed-jobs/{id}/retry", a.retryFailedJob)
-	admin("POST /api/admin/failed-jobs/retry", a.retryFailedJobs)
-	admin("DELETE /api/admin/failed-jobs/{id}", a.discardFailedJob)
-	admin("POST /api/admin/queue/pause", a.pauseQueue)
-	admin("POST /api/admin/queue/resume", a.resumeQueue)
+		{"GET /api/assets/queue-status", a.admin(a.queueStatus)},
+		{"GET /api/admin/failed-jobs", a.admin(a.failedJobs)},
+		{"POST /api/admin/failed-jobs/{id}/retry", a.admin(a.retryFailedJob)},
+		{"POST /api/admin/failed-jobs/retry", a.admin(a.retryFailedJobs)},
+		{"DELETE /api/admin/failed-jobs/{id}", a.admin(a.discardFailedJob)},
+		{"POST /api/admin/queue/pause", a.admin(a.pauseQueue)},
+		{"POST /api/admin/queue/resume", a.admin(a.resumeQueue)},
 
-	a.mux.HandleFunc("GET /healthz", a.healthz)
-	a.mux.HandleFunc("GET /readyz", a.readyz)
-	a.mux.HandleFunc("GET /openapi.yaml", a.openapi)
+		{"GET /healthz", http.HandlerFunc(a.healthz)},
+		{"GET /readyz", http.HandlerFunc(a.readyz)},
+		{"GET /openapi.yaml", http.HandlerFunc(a.openapi)},
+	}
 	if a.LocalToken != nil {
-		a.mux.HandleFunc("POST /api/session", a.localSession)
+		routes = append(routes, route{"POST /api/session", http.HandlerFunc(a.localSession)})
 	}
 	if a.Images != nil {
-		a.mux.HandleFunc("GET /images/{key}", a.image)
+		routes = append(routes, route{"GET /images/{key}", http.HandlerFunc(a.image)})
 	}
 	if a.Metrics != nil {
-		a.mux.Handle("GET /metrics", a.Metrics)
+		routes = append(routes, route{"GET /metrics", a.Metrics})
 	}
 	if a.Realtime != nil {
-		a.mux.Handle("/socket.io/", a.Realtime)
+		routes = append(routes, route{realtimePattern, a.Realtime})
 	}
 	if a.Web != nil {
-		a.mux.Handle("GET /{$}", a.Web)
-		a.mux.Handle("GET /app/", a.Web)
+		routes = append(routes, route{"GET /{$}", a.Web}, route{"GET /app/", a.Web})
 	}
+	return routes
 }
+
+// realtimePattern is where Socket.IO is.
+const realtimePattern = "/socket.io/"

@@ -24,7 +24,7 @@ func (a *api) wrap(mux *http.ServeMux) http.Handler {
 		}
 		r = r.WithContext(context.WithValue(r.Context(), requestIDKey{}, id))
 		h, pattern := mux.Handler(r)
-		if pattern == "/socket.io/" {
+		if pattern == realtimePattern {
 			h.ServeHTTP(w, r) // takes connections over, and answers CORS by its own rules
 			return
 		}

@@ -20,6 +20,7 @@ type Event struct {
 const (
 	EventProcessed = "asset_processed" // a run has ended; its payload is kept with the asset
 	EventProgress  = "asset_progress"  // on the way there
+	EventResync    = "asset_resync"    // too much was missed: list the assets instead
 )
 
 // What an EventProgress tells.
@@ -139,22 +140,30 @@ const (
 	MissedWindow = 7 * 24 * time.Hour
 )
 
-// Missed returns the terminal events of an owner's assets after since, oldest first, as the very bytes that were sent.
-// complete is false if there are more than MissedLimit of them or since lies before MissedWindow: the client must then
-// list its assets instead.
-func (p *Pipeline) Missed(ctx context.Context, owner string, since time.Time) (events []Event, complete bool, err error) {
+// Missed finds the terminal events of an owner's assets after since, oldest first, as the very bytes that were sent,
+// and hands them to deliver; meanwhile no other event of the owner is sent, so that none falls between what is found
+// and what comes live. complete is false if there are more than MissedLimit of them or since lies before MissedWindow:
+// there are no events then, and the client must list its assets instead. deliver must not block.
+func (p *Pipeline) Missed(ctx context.Context, owner string, since time.Time, deliver func(events []Event, complete bool)) error {
+	stamp := p.stamps.of(owner)
+	stamp.mu.Lock()
+	defer stamp.mu.Unlock()
 	if time.Since(since) > MissedWindow {
-		return nil, false, nil
+		deliver(nil, false)
+		return nil
 	}
 	entries, err := p.Assets.Timeline(ctx, asset.TimelineQuery{Owner: owner, Since: since, Limit: MissedLimit + 1})
 	if err != nil {
-		return nil, false, err
+		return err
 	}
 	if len(entries) > MissedLimit {
-		return nil, false, nil
+		deliver(nil, false)
+		return nil
 	}
-	for _, e := range entries {
-		events = append(events, Event{Name: EventProcessed, Payload: e.Payload})
+	events := make([]Event, len(entries))
+	for i, e := range entries {
+		events[i] = Event{Name: EventProcessed, Payload: e.Payload}
 	}
-	return events, true, nil
+	deliver(events, true)
+	return nil
 }

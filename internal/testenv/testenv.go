@@ -23,7 +23,10 @@ const settleTime = 2 * time.Second
 // Main runs a package's tests and then fails them if goroutines are left that were not there before:
 //
 //	func TestMain(m *testing.M) { testenv.Main(m) }
-func Main(m *testing.M) {
+func Main(m *testing.M) { MainThen(m, func() error { return nil }) }
+
+// MainThen is [Main] with a last check, which is made if all tests have passed.
+func MainThen(m *testing.M, check func() error) {
 	before := len(goroutines())
 	mainRuns = true
 	code := m.Run()
@@ -33,6 +36,10 @@ func Main(m *testing.M) {
 	http.DefaultClient.CloseIdleConnections()
 	if left := settle(before, settleTime); code == 0 && len(left) > before {
 		fmt.Fprintf(os.Stderr, "%d goroutines at the start, %d at the end:\n\n%s\n", before, len(left), strings.Join(left, "\n\n"))
+		code = 1
+	}
+	if err := check(); code == 0 && err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}
 	os.Exit(code)
