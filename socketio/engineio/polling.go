@@ -1,0 +1,240 @@
+package engineio
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// polling is what a session needs only while it is on polling.
+type polling struct {
+	get    *pendingGet              // the request that waits for something to send
+	post   *http.ResponseController // of the request that brings something
+	probe  *websocket               // is to replace polling
+	probed bool                     // and has shown that it works
+	final  []packet                 // of a closed session: what the next request is answered
+}
+
+// pendingGet is a GET that waits. Its handler's goroutine sleeps on woken.
+type pendingGet struct {
+	woken   chan struct{}
+	isWoken bool
+	final   []packet // set at the end of the session or of its polling
+}
+
+// wake makes the waiting GET look again.
+func (p *polling) wake() {
+	if p.get != nil && !p.get.isWoken {
+		p.get.isWoken = true
+		close(p.get.woken)
+	}
+}
+
+// endPolling ends a session on polling. It holds mu.
+func (c *Conn) endPolling(e ending) {
+	last := packet{typ: packetClose}
+	if e.noop {
+		last.typ = packetNoop
+	}
+	final := append(c.out, last)
+	c.out, c.outBytes = nil, 0
+	if c.polling.post != nil {
+		c.polling.post.SetReadDeadline(time.Now()) // its body matters no more
+	}
+	if c.polling.probe != nil {
+		c.polling.probe.expire(0)
+	}
+	switch {
+	case c.polling.get != nil:
+		c.polling.get.final = final
+		c.polling.wake()
+	case e.linger:
+		c.polling.final = final
+		c.srv.timers.Set(&c.timer, c.srv.now()+pollLinger)
+		return
+	}
+	c.srv.timers.Stop(&c.timer)
+	c.srv.remove(c)
+}
+
+func (c *Conn) servePolling(w http.ResponseWriter, r *http.Request) *requestError {
+	switch r.Method {
+	case http.MethodGet:
+		return c.servePoll(w, r)
+	case http.MethodPost:
+		return c.servePost(w, r)
+	default:
+		w.WriteHeader(http.StatusInternalServerError) // Node's answer
+		return nil
+	}
+}
+
+// servePoll answers a GET as soon as there is something to send.
+func (c *Conn) servePoll(w http.ResponseWriter, r *http.Request) *requestError {
+	ctl := http.NewResponseController(w)
+	cfg := &c.srv.cfg
+	ctl.SetWriteDeadline(time.Now().Add(cfg.PingInterval + cfg.PingTimeout + writeTimeout))
+	defer ctl.SetWriteDeadline(time.Time{})
+
+	get, refusal := c.beginPoll()
+	if refusal != nil {
+		return refusal
+	}
+	if get == nil {
+		writeEmpty(w)
+		return nil
+	}
+	select {
+	case <-get.woken:
+	case <-r.Context().Done():
+	}
+	answer, refusal := c.endPoll(r.Context(), get)
+	if refusal != nil {
+		return refusal
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	writeBody(w, http.StatusOK, "text/plain; charset=UTF-8", encodePayload(answer))
+	if err := ctl.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		c.fault(0) // what was taken for this answer is lost
+	}
+	return nil
+}
+
+// beginPoll makes a GET the one that waits; it may have been woken already. It returns neither a GET nor a refusal when
+// another GET waits: that ends the session.
+func (c *Conn) beginPoll() (*pendingGet, *requestError) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.checkTimes()
+	p := c.polling
+	switch {
+	case p == nil:
+		return nil, errBadRequest // on a WebSocket by now
+	case c.state == stateClosed && p.final == nil:
+		return nil, errUnknownSession
+	case p.get != nil:
+		c.end(TransportError, ending{})
+		return nil, nil
+	}
+	get := &pendingGet{woken: make(chan struct{})}
+	p.get = get
+	switch {
+	case c.state == stateClosed:
+		get.final, p.final = p.final, nil
+		c.srv.timers.Stop(&c.timer)
+		c.srv.remove(c)
+		p.wake()
+	case len(c.out) > 0:
+		p.wake()
+	case p.probed:
+		// It has come in the middle of an upgrade, which it waits for a little.
+		time.AfterFunc(upgradeHold, func() {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if p.get == get {
+				p.wake()
+			}
+		})
+	}
+	return get, nil
+}
+
+// endPoll takes what the GET that waited is answered.
+func (c *Conn) endPoll(ctx context.Context, get *pendingGet) ([]packet, *requestError) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.polling
+	switch {
+	case get.final != nil:
+		return get.final, nil
+	case p == nil:
+		return nil, errBadRequest // the upgrade was quicker
+	}
+	p.get = nil
+	switch {
+	case ctx.Err() != nil: // the client gave the request up, so it may have lost what was sent
+		c.end(TransportError, ending{})
+		return nil, errUnknownSession
+	case len(c.out) == 0: // woken for the upgrade
+		return []packet{{typ: packetNoop}}, nil
+	}
+	answer := c.out
+	c.out, c.outBytes = nil, 0
+	return answer, nil
+}
+
+// servePost takes the packets that a POST brings.
+func (c *Conn) servePost(w http.ResponseWriter, r *http.Request) *requestError {
+	ctl := http.NewResponseController(w)
+	cfg := &c.srv.cfg
+	c.mu.Lock()
+	c.checkTimes()
+	p := c.polling
+	switch {
+	case p == nil:
+		c.mu.Unlock()
+		return errBadRequest
+	case c.state == stateClosed:
+		c.mu.Unlock()
+		return errUnknownSession
+	case p.post != nil, strings.HasPrefix(r.Header.Get("Content-Type"), "application/octet-stream"):
+		c.end(TransportError, ending{})
+		c.mu.Unlock()
+		writeEmpty(w)
+		return nil
+	}
+	p.post = ctl
+	ctl.SetReadDeadline(time.Now().Add(cfg.PingInterval + cfg.PingTimeout))
+	c.mu.Unlock()
+
+	body, err := readBody(r, cfg.MaxPayload)
+	valid := err == nil && c.takePayload(body)
+
+	c.mu.Lock()
+	p.post = nil
+	if !valid && !errors.Is(err, errTooBig) {
+		c.end(TransportError, ending{})
+	}
+	c.mu.Unlock()
+
+	switch {
+	case errors.Is(err, errTooBig):
+		w.Header().Set("Connection", "close")
+		w.WriteHeader(http.StatusRequestEntityTooLarge)
+	case !valid:
+		writeEmpty(w)
+	default:
+		w.Header().Set("Cache-Control", "no-store")
+		writeBody(w, http.StatusOK, "text/html", []byte("ok"))
+	}
+	return nil
+}
+
+// takePayload handles the packets of a POST and tells whether it was a good one.
+func (c *Conn) takePayload(body []byte) bool {
+	err := parsePayload(body, c.srv.cfg.MaxPackets, func(p packet) error {
+		if !c.handle(p) {
+			return ErrClosed
+		}
+		return nil
+	})
+	return err == nil || errors.Is(err, ErrClosed)
+}
+
+// readBody reads a request's body of at most limit bytes; its declared length is not trusted with memory.
+func readBody(r *http.Request, limit int) ([]byte, error) {
+	if r.ContentLength > int64(limit) {
+		return nil, errTooBig
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, int64(limit)+1))
+	if err == nil && len(body) > limit {
+		err = errTooBig
+	}
+	return body, err
+}
+
+// writeEmpty answers a request that broke the rules of polling.
+func writeEmpty(w http.ResponseWriter) { w.WriteHeader(http.StatusBadRequest) }
