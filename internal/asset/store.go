@@ -3,6 +3,7 @@ package asset
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -77,6 +78,37 @@ type Patch struct {
 	Brand    *string
 	Model    *string
 	Colorway *string
+}
+
+// Apply makes the edit, or returns [ErrConflict] if the present status does not allow it: an owner moves an asset
+// between active and archived, and nowhere else.
+func (p Patch) Apply(a *Asset) error {
+	if p.Status != nil && *p.Status != a.Status {
+		if from := map[Status]Status{Archived: Active, Active: Archived}[*p.Status]; a.Status != from {
+			return fmt.Errorf("%w: %s cannot become %s by its owner", ErrConflict, a.Status, *p.Status)
+		}
+		a.Status = *p.Status
+	}
+	if p.Category != nil {
+		a.Category = *p.Category
+	}
+	var details Details
+	if a.Details != nil {
+		details = *a.Details
+	}
+	for _, edit := range []struct{ from, to *string }{
+		{p.Brand, &details.Brand}, {p.Model, &details.Model}, {p.Colorway, &details.Colorway},
+	} {
+		if edit.from != nil {
+			*edit.to = *edit.from
+		}
+	}
+	a.Details = nil
+	if details != (Details{}) {
+		a.Details = &details
+	}
+	a.UpdatedAt = p.At
+	return nil
 }
 
 // Query selects one page of an owner's assets.

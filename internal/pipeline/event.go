@@ -12,8 +12,6 @@ import (
 type Event struct {
 	Name    string
 	Payload json.RawMessage
-	// Volatile events may be dropped under load.
-	Volatile bool
 }
 
 // The events of the realtime contract.
@@ -87,7 +85,7 @@ func (p *Pipeline) progress(ctx context.Context, a asset.Asset, status string, a
 	}
 	data, err := json.Marshal(payload)
 	if err == nil {
-		err = p.Notifier.Notify(ctx, a.Owner, Event{Name: EventProgress, Payload: data, Volatile: true})
+		err = p.Notifier.Notify(ctx, a.Owner, Event{Name: EventProgress, Payload: data})
 	}
 	if err != nil {
 		p.Log.DebugContext(ctx, "progress not told", "asset", a.ID, "error", err)
