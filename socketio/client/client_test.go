@@ -1,0 +1,224 @@
+package client_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"loupe/socketio"
+	"loupe/socketio/client"
+)
+
+// start serves io at a port of its own until the test ends and returns the URL.
+func start(t *testing.T, io *socketio.Server, addr string) (url string, stop func()) {
+	t.Helper()
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := &http.Server{Handler: io}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		srv.Serve(l)
+	}()
+	stop = func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if err := io.Close(ctx); err != nil {
+			t.Errorf("closing the server: %v", err)
+		}
+		srv.Close()
+		<-served
+	}
+	return "http://" + l.Addr().String(), stop
+}
+
+func testContext(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+var transports = []string{"websocket", "polling"}
+
+func TestEventsAndAcks(t *testing.T) {
+	t.Parallel()
+	for _, transport := range transports {
+		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
+			io := socketio.NewServer(socketio.Config{})
+			io.Use(func(_ context.Context, h *socketio.Handshake) error {
+				h.Data = h.Auth
+				return nil
+			})
+			io.OnConnect(func(s *socketio.Socket) {
+				s.Join("all")
+				s.Emit("welcome", s.Data())
+			})
+			io.On("add", func(_ context.Context, e *socketio.Event) {
+				var a, b int
+				if err := e.Bind(&a, &b); err != nil {
+					t.Errorf("bind: %v", err)
+				}
+				e.Ack(a+b, []byte{0xff})
+			})
+			io.On("ask", func(ctx context.Context, e *socketio.Event) {
+				io.To("all").Emit("big", strings.Repeat("é", 300_000))
+			})
+			url, stop := start(t, io, "127.0.0.1:0")
+			defer stop()
+
+			welcome, big := make(chan string, 1), make(chan int, 1)
+			ctx := testContext(t)
+			c, err := client.Dial(ctx, url, client.Config{
+				Transport: transport,
+				Auth:      map[string]string{"token": "t"},
+				Handlers: map[string]client.Handler{
+					"welcome": func(args []client.Value) { welcome <- args[0].String() },
+					"big": func(args []client.Value) {
+						var s string
+						args[0].Bind(&s)
+						big <- len(s)
+					},
+				},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if got := <-welcome; got != `{"token":"t"}` {
+				t.Errorf("welcome with %s", got)
+			}
+			answer, err := c.EmitWithAck(ctx, "add", 40, 2)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var sum int
+			var data []byte
+			if err := errors.Join(answer[0].Bind(&sum), answer[1].Bind(&data)); err != nil || sum != 42 || !slices.Equal(data, []byte{0xff}) {
+				t.Errorf("answer %v, %v", answer, err)
+			}
+			if err := c.Emit(ctx, "ask"); err != nil {
+				t.Fatal(err)
+			}
+			if n := <-big; n != 600_000 {
+				t.Errorf("big message of %d bytes", n)
+			}
+		})
+	}
+}
+
+func TestRefusalSaysWhy(t *testing.T) {
+	t.Parallel()
+	for _, transport := range transports {
+		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
+			io := socketio.NewServer(socketio.Config{})
+			io.Use(func(context.Context, *socketio.Handshake) error {
+				return &socketio.ConnectError{Message: "Token expired", Data: map[string]string{"code": "token_expired"}}
+			})
+			url, stop := start(t, io, "127.0.0.1:0")
+			defer stop()
+			_, err := client.Dial(testContext(t), url, client.Config{Transport: transport})
+			refusal, ok := errors.AsType[*client.ConnectError](err)
+			if !ok {
+				t.Fatalf("error %v", err)
+			}
+			var data struct{ Code string }
+			if json.Unmarshal(refusal.Data, &data); refusal.Message != "Token expired" || data.Code != "token_expired" {
+				t.Errorf("refusal %+v, data %s", refusal, refusal.Data)
+			}
+		})
+	}
+}
+
+func TestReconnectsAfterARestart(t *testing.T) {
+	t.Parallel()
+	for _, transport := range transports {
+		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
+			newServer := func(name string) *socketio.Server {
+				io := socketio.NewServer(socketio.Config{})
+				io.OnConnect(func(s *socketio.Socket) { s.Emit("hello", name) })
+				return io
+			}
+			url, stop := start(t, newServer("first"), "127.0.0.1:0")
+			heard := make(chan string, 10)
+			c, err := client.Dial(testContext(t), url, client.Config{
+				Transport:      transport,
+				ReconnectDelay: 10 * time.Millisecond,
+				Handlers: map[string]client.Handler{"hello": func(args []client.Value) {
+					var name string
+					args[0].Bind(&name)
+					heard <- name
+				}},
+				OnConnect:    func() { heard <- "connect" },
+				OnDisconnect: func(string) { heard <- "disconnect" },
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			stop()
+			_, stop = start(t, newServer("second"), strings.TrimPrefix(url, "http://"))
+			defer stop()
+			// The hello of the second server and the client's own news of the connect come from different goroutines.
+			got := []string{<-heard, <-heard, <-heard, <-heard}
+			slices.Sort(got[2:])
+			if want := []string{"first", "disconnect", "connect", "second"}; !slices.Equal(got, want) {
+				t.Errorf("heard %v, want %v", got, want)
+			}
+		})
+	}
+}
+
+func TestEndsWhenTheServerSaysSo(t *testing.T) {
+	t.Parallel()
+	for _, transport := range transports {
+		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
+			io := socketio.NewServer(socketio.Config{})
+			io.On("go", func(_ context.Context, e *socketio.Event) { e.Socket.Disconnect(false) })
+			url, stop := start(t, io, "127.0.0.1:0")
+			defer stop()
+			ctx := testContext(t)
+			c, err := client.Dial(ctx, url, client.Config{Transport: transport})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.EmitWithAck(ctx, "go"); !errors.Is(err, client.ErrDisconnected) {
+				t.Errorf("acknowledgement: %v", err)
+			}
+			<-c.Done()
+			if err := c.Err(); !errors.Is(err, client.ErrServerDisconnect) {
+				t.Errorf("ended with %v", err)
+			}
+			if err := c.Emit(ctx, "more"); !errors.Is(err, client.ErrDisconnected) {
+				t.Errorf("emit: %v", err)
+			}
+		})
+	}
+}
+
+func TestDialErrors(t *testing.T) {
+	t.Parallel()
+	teapot, stop := start(t, socketio.NewServer(socketio.Config{Path: "/other/"}), "127.0.0.1:0")
+	defer stop()
+	for _, transport := range transports {
+		for _, url := range []string{teapot, "http://127.0.0.1:1", "http://[", "ftp://127.0.0.1"} {
+			if _, err := client.Dial(testContext(t), url, client.Config{Transport: transport}); err == nil {
+				t.Errorf("%s by %s: no error", url, transport)
+			}
+		}
+	}
+	if _, err := client.Dial(testContext(t), teapot, client.Config{Transport: "pigeon"}); err == nil {
+		t.Error("unknown transport: no error")
+	}
+}
