@@ -14,15 +14,12 @@ const (
 )
 
 // gifFilter lets a GIF through: its images with their colour tables and graphic controls, the looping extension and the
-// ICC profile. Comments, plain text, XMP and every other extension go.
+// ICC profile. Comments, plain text, XMP and every other extension go. A graphic control before a plain text stays: it
+// is meant for the text, but decoders, none of which shows the text, apply it to the next image.
 type gifFilter struct {
 	*picture
-	pass    int64 // bytes that are still to go through
-	inData  bool  // after them come sub-blocks that go through
-	control [8]byte
-	// controlled: control belongs to the next image. It waits here because it might belong to a plain text, and then
-	// goes with it.
-	controlled bool
+	pass   int64 // bytes that are still to go through
+	inData bool  // after them come sub-blocks that go through
 }
 
 func (g *gifFilter) next() ([]byte, error) {
@@ -110,7 +107,7 @@ func (g *gifFilter) block() ([]byte, error) {
 	return nil, g.malformed("has an unknown block %#x", kind)
 }
 
-// image passes on an image descriptor after the graphic control that belongs to it; colour table and data follow.
+// image passes on an image descriptor; colour table and data follow.
 func (g *gifFilter) image() ([]byte, error) {
 	b, err := g.take(9) // x, y, width, height, flags
 	if err != nil {
@@ -120,14 +117,9 @@ func (g *gifFilter) image() ([]byte, error) {
 	if err := g.frame(at(0), at(2), at(4), at(6)); err != nil {
 		return nil, err
 	}
-	piece := g.scratch[:0]
-	if g.controlled {
-		piece = append(piece, g.control[:]...)
-		g.controlled = false
-	}
 	g.pass = colourTableLength(b[8]) + 1 // and the width of the codes
 	g.inData = true
-	return append(append(piece, gifImage), b...), nil
+	return append(append(g.scratch[:0], gifImage), b...), nil
 }
 
 func (g *gifFilter) extension() ([]byte, error) {
@@ -144,16 +136,26 @@ func (g *gifFilter) extension() ([]byte, error) {
 		if b[0] != 4 || b[5] != 0 {
 			return nil, g.malformed("has a broken graphic control")
 		}
-		g.controlled = true
-		g.control = [8]byte{gifExtend, gifControl}
-		copy(g.control[2:], b)
-		return nil, nil
+		return append(append(g.scratch[:0], gifExtend, gifControl), b...), nil
 	case gifApplication:
 		return g.application()
 	case gifPlainText:
-		g.controlled = false
+		return nil, g.plainText()
 	}
 	return nil, g.skipData()
+}
+
+// plainText drops a text. Decoders take the length of its first sub-block for granted: with another length they would
+// read on at another place than we. So it is with an application extension without a name.
+func (g *gifFilter) plainText() error {
+	b, err := g.in.Peek(1)
+	if err != nil {
+		return err
+	}
+	if b[0] != 12 {
+		return g.malformed("has a broken plain text")
+	}
+	return g.skipData()
 }
 
 func (g *gifFilter) application() ([]byte, error) {
@@ -161,7 +163,11 @@ func (g *gifFilter) application() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if b[0] != 11 {
+	switch b[0] {
+	case 0:
+		return nil, g.malformed("has a broken application extension")
+	case 11:
+	default:
 		return nil, g.skipData()
 	}
 	if b, err = g.take(12); err != nil { // length, identifier, authentication code
@@ -193,5 +199,6 @@ func (g *gifFilter) looping(piece []byte) ([]byte, error) {
 	if b[1] != 1 {
 		return nil, g.skipData()
 	}
-	return append(append(piece, b...), 0), g.skipData()
+	piece = append(append(piece, b...), 0)
+	return piece, g.skipData()
 }

@@ -3,7 +3,6 @@ package image
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -28,8 +27,12 @@ type Limits struct {
 }
 
 func (l Limits) withDefaults() Limits {
-	l.MaxBytes = cmp.Or(l.MaxBytes, 10<<20)
-	l.MaxPixels = cmp.Or(l.MaxPixels, 40_000_000)
+	if l.MaxBytes <= 0 {
+		l.MaxBytes = 10 << 20
+	}
+	if l.MaxPixels <= 0 {
+		l.MaxPixels = 40_000_000
+	}
 	return l
 }
 
@@ -198,7 +201,10 @@ func (in *input) Read(p []byte) (int, error) {
 	if in.err != nil {
 		return 0, in.err
 	}
-	n, err := in.r.Read(p[:min(int64(len(p)), in.max-in.n+1)])
+	if rest := in.max - in.n; rest < int64(len(p)) {
+		p = p[:rest+1] // one more tells that there is more
+	}
+	n, err := in.r.Read(p)
 	in.n += int64(n)
 	switch {
 	case in.n > in.max:

@@ -82,7 +82,8 @@ func (w *webpFilter) header() ([]byte, error) {
 	return piece, nil
 }
 
-// chunk reads the name and the length of a chunk, of which left bytes are left, and decides.
+// chunk reads the name and the length of the next chunk, and decides. left is what is left of the frame or of the file,
+// whichever the chunk lies in.
 func (w *webpFilter) chunk(left *int64) ([]byte, error) {
 	if err := w.part(); err != nil {
 		return nil, err

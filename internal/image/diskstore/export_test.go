@@ -5,8 +5,14 @@ import "os"
 // Fault is asked before each operation on the directory and fails it with what it returns.
 type Fault func(operation string) error
 
-// Break lets fault decide over all further operations of s.
-func (s *Store) Break(fault Fault) { s.files = broken{s.files, fault} }
+// Break lets fault decide over all further operations of s, in place of an earlier one.
+func (s *Store) Break(fault Fault) {
+	whole := s.files
+	if b, ok := whole.(broken); ok {
+		whole = b.files
+	}
+	s.files = broken{whole, fault}
+}
 
 type broken struct {
 	files
