@@ -69,10 +69,10 @@ func jpegFixtures() []fixture {
 		if o == 1 {
 			want = 0
 		}
+		big := segment(0xE1, "Exif\x00\x00"+string(exif(binary.BigEndian, o)))
 		list = append(list,
 			fixture{name: fmt.Sprint("little-endian ", o), data: jpegWith(base, app1(o)), orientation: want},
-			fixture{name: fmt.Sprint("big-endian ", o), orientation: want,
-				data: jpegWith(base, segment(0xE1, "Exif\x00\x00"+string(exif(binary.BigEndian, o))))})
+			fixture{name: fmt.Sprint("big-endian ", o), data: jpegWith(base, big), orientation: want})
 	}
 	for i := range list {
 		list[i].mimeType = image.JPEG

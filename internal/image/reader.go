@@ -210,7 +210,7 @@ func (in *input) Read(p []byte) (int, error) {
 	case in.n > in.max:
 		in.err = fmt.Errorf("%w: more than %d bytes", ErrTooLarge, in.max)
 		return 0, in.err
-	case err == io.EOF: //nolint:errorlint // a reader returns io.EOF itself; a wrapped one is a failure
+	case err == io.EOF: // itself; a wrapped one is a failure
 		in.err = errInputEnd
 	case err != nil:
 		in.err = fmt.Errorf("read image: %w", err)

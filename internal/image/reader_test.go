@@ -131,7 +131,7 @@ func TestMeta(t *testing.T) {
 		if m.MIMEType != f.mimeType || m.Bytes != int64(len(out)) || m.SHA256 != hex.EncodeToString(sum[:]) {
 			t.Errorf("Meta = %+v of %d bytes %x", m, len(out), sum)
 		}
-		if n, err := r.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+		if n, err := r.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
 			t.Errorf("Read after the end = %d, %v", n, err)
 		}
 	})

@@ -142,7 +142,8 @@ func TestNothingRemainsOfFailedPut(t *testing.T) {
 				t.Error("the panic is gone")
 			}
 		}()
-		s.Put(t.Context(), key, panicReader{})
+		_, err := s.Put(t.Context(), key, panicReader{})
+		t.Errorf("Put = %v, want the panic", err)
 	}()
 	wantFiles(t, dir)
 }
@@ -263,13 +264,17 @@ func TestOpenSparesUploadsUnderWay(t *testing.T) {
 	done := make(chan error)
 	go func() {
 		_, err := first.Put(t.Context(), key, r)
-		r.CloseWithError(errors.New("Put has returned"))
+		r.CloseWithError(errors.New("the Put has returned"))
 		done <- err
 	}()
-	io.WriteString(w, "pic")
+	if _, err := io.WriteString(w, "pic"); err != nil {
+		t.Error(err)
+	}
 	second := open(t, dir)
 	third := open(t, dir)
-	io.WriteString(w, "ture")
+	if _, err := io.WriteString(w, "ture"); err != nil {
+		t.Error(err)
+	}
 	w.Close()
 	if err := <-done; err != nil {
 		t.Fatal(err)

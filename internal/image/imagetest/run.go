@@ -114,7 +114,7 @@ func testVisibleOnlyWhenWhole(t *testing.T, s image.Store) {
 		done := make(chan error)
 		go func() {
 			_, err := s.Put(t.Context(), key, r)
-			r.CloseWithError(errors.New("Put has returned"))
+			r.CloseWithError(errors.New("the Put has returned"))
 			done <- err
 		}()
 		if _, err := w.Write(data[:150_000]); err != nil {
