@@ -122,9 +122,11 @@ func pngFixtures() []fixture {
 		{name: "16 bits", data: pngEncode(deep)},
 		{name: "palette", data: palettedPNG()},
 		{name: "many chunks", data: manyIDATs()},
-		{name: "everything", orientation: 6, icc: true, tail: len(tail), base: base,
+		{
+			name: "everything", orientation: 6, icc: true, tail: len(tail), base: base,
 			data: join(pngWith(base, join(colour, texts, chunk("eXIf", string(exif(binary.BigEndian, 6))), chunk("eXIf", string(exif(binary.BigEndian, 3)))),
-				join(texts, chunk("acTL", "\x00\x00\x00\x01\x00\x00\x00\x00"))), tail)},
+				join(texts, chunk("acTL", "\x00\x00\x00\x01\x00\x00\x00\x00"))), tail),
+		},
 		{name: "late exif", orientation: 8, data: pngWith(base, nil, chunk("eXIf", "Exif\x00\x00"+string(exif(binary.LittleEndian, 8))))},
 		{name: "upright", data: pngWith(base, chunk("eXIf", string(exif(binary.LittleEndian, 1))), nil)},
 		{name: "animated", data: apng()},
@@ -152,8 +154,10 @@ func gifFixtures() []fixture {
 		{name: "standard", data: one},
 		{name: "87a", data: append([]byte("GIF87a"), one[6:]...)},
 		{name: "animated", data: gifEncode(5)},
-		{name: "everything", icc: true, tail: len(tail), base: gifEncode(3),
-			data: join(gifWith(gifEncode(3), early, join(extension(0xFE, secret), extension(0xF9, control))), tail)},
+		{
+			name: "everything", icc: true, tail: len(tail), base: gifEncode(3),
+			data: join(gifWith(gifEncode(3), early, join(extension(0xFE, secret), extension(0xF9, control))), tail),
+		},
 	}
 	for i := range list {
 		list[i].mimeType = image.GIF
@@ -171,8 +175,10 @@ func webpFixtures() []fixture {
 		{name: "alpha", data: file("alpha.webp")},
 		{name: "animated", data: file("animated.webp")},
 		{name: "simple, with metadata", data: riff(webpBody(file("lossless.webp")), meta, riffChunk("ICCP", secret), riffChunk("ALPH", secret))},
-		{name: "everything", orientation: 6, icc: true, tail: len(tail),
-			data: join(webpExtended(0xC0|icc|withExif|xmp, riffChunk("ICCP", profile), join(meta, bytes.Repeat(riffChunk("XMP ", strings.Repeat(secret, 300)), 2))), tail)},
+		{
+			name: "everything", orientation: 6, icc: true, tail: len(tail),
+			data: join(webpExtended(0xC0|icc|withExif|xmp, riffChunk("ICCP", profile), join(meta, bytes.Repeat(riffChunk("XMP ", strings.Repeat(secret, 300)), 2))), tail),
+		},
 		{name: "exif with prefix", orientation: 5, data: webpExtended(withExif, nil, riffChunk("EXIF", "Exif\x00\x00"+string(exif(binary.BigEndian, 5))))},
 		{name: "exif of odd length", orientation: 8, data: webpExtended(withExif, nil, riffChunk("EXIF", string(exif(binary.BigEndian, 8))+"!"))},
 		{name: "exif not announced", data: webpExtended(0, nil, meta)},
