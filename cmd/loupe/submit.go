@@ -115,13 +115,14 @@ type waiting struct {
 // submit uploads photos and returns when each has its result.
 func submit(ctx context.Context, api *apiClient, photos []photo, show watcher) error {
 	s := &submission{api: api, photos: photos, show: show, assets: make(map[string]*waiting)}
-	socket, err := client.Dial(ctx, api.base, client.Config{Auth: map[string]string{"token": api.token}})
+	socket, err := client.Dial(ctx, api.base, client.Config{
+		Auth:     map[string]string{"token": api.token},
+		Handlers: map[string]client.Handler{"asset_progress": s.progress, "asset_processed": s.processed},
+	})
 	if err != nil {
 		return api.unreachable(err)
 	}
 	defer socket.Close()
-	socket.On("asset_progress", s.progress)
-	socket.On("asset_processed", s.processed)
 
 	slots := make(chan struct{}, sideBySide)
 	errs := make([]error, len(photos))
@@ -271,36 +272,40 @@ func (w *waiting) tell(event json.RawMessage) {
 	}
 }
 
-func (s *submission) progress(args []json.RawMessage) {
-	id := assetIDOf(args)
+func (s *submission) progress(args []client.Value) {
+	id, event := eventOf(args)
 	if id == "" {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if w := s.asset(id); w.index >= 0 {
-		s.showStep(w.index, args[0])
+		s.showStep(w.index, event)
 	} else {
-		w.steps = append(w.steps, args[0])
+		w.steps = append(w.steps, event)
 	}
 }
 
-func (s *submission) processed(args []json.RawMessage) {
-	id := assetIDOf(args)
+func (s *submission) processed(args []client.Value) {
+	id, event := eventOf(args)
 	if id == "" {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.asset(id).tell(args[0])
+	s.asset(id).tell(event)
 }
 
-func assetIDOf(args []json.RawMessage) string {
-	var event struct{ AssetID string }
-	if len(args) > 0 {
-		_ = json.Unmarshal(args[0], &event) // an event without an asset is nobody's
+// eventOf returns an event and the id of the asset it is about; an event without one is nobody's.
+func eventOf(args []client.Value) (assetID string, event json.RawMessage) {
+	if len(args) == 0 {
+		return "", nil
 	}
-	return event.AssetID
+	var about struct{ AssetID string }
+	if err := json.Unmarshal(args[0], &about); err != nil {
+		return "", nil
+	}
+	return about.AssetID, json.RawMessage(args[0])
 }
 
 func (s *submission) showStep(i int, raw json.RawMessage) {
