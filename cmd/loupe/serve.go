@@ -181,7 +181,7 @@ func open(ctx context.Context, c *config, secret []byte, log *slog.Logger) (s *s
 
 	jobs := sqlitequeue.New(db, queue.Config{
 		Concurrency: c.concurrency, Attempts: c.attempts, Backoff: c.backoff, Timeout: c.jobTimeout,
-		Grace: jobGrace, KeepDone: c.keepCompleted, KeepFailed: c.keepFailed,
+		Grace: jobGrace, KeepDone: c.keepCompleted, KeepFailed: c.keepFailed, Sole: true,
 	}, log)
 	s.backends = append(s.backends, backend{"queue", "sqlite", path, "REDIS_URL is not set"})
 

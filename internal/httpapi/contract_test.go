@@ -58,7 +58,13 @@ func newContract() *contractDoc {
 // check compares one answer with the document.
 func (c *contractDoc) check(t *testing.T, r *http.Request, res *http.Response, body []byte) {
 	t.Helper()
+	if r.Method == http.MethodOptions {
+		return // a preflight is between browser and server
+	}
 	route, params, err := c.router.FindRoute(r)
+	if err == nil && anyRoute[res.StatusCode] && route.Operation.Responses.Status(res.StatusCode) == nil {
+		return
+	}
 	if err != nil {
 		if res.StatusCode != http.StatusNotFound && res.StatusCode != http.StatusMethodNotAllowed {
 			t.Errorf("%s %s answered %d, but openapi.yaml does not know it", r.Method, r.URL.Path, res.StatusCode)
@@ -82,6 +88,11 @@ func (c *contractDoc) check(t *testing.T, r *http.Request, res *http.Response, b
 	if schema := jsonSchema(route.Operation.Responses.Status(res.StatusCode)); schema != nil && json.Unmarshal(body, &value) == nil {
 		c.see(schema, value)
 	}
+}
+
+// anyRoute are the refusals that the document announces once, for all routes.
+var anyRoute = map[int]bool{
+	http.StatusForbidden: true, http.StatusMethodNotAllowed: true, http.StatusInternalServerError: true, http.StatusServiceUnavailable: true,
 }
 
 func jsonSchema(r *openapi3.ResponseRef) *openapi3.Schema {

@@ -155,7 +155,7 @@ func (a *api) admin(h userHandler) http.Handler {
 // as it is and will not verify.
 func bearer(r *http.Request) string {
 	header := r.Header.Get("Authorization")
-	if scheme, token, ok := strings.Cut(header, " "); ok && strings.EqualFold(scheme, "Bearer") {
+	if scheme, token, _ := strings.Cut(header, " "); strings.EqualFold(scheme, "Bearer") {
 		return strings.TrimSpace(token)
 	}
 	return header

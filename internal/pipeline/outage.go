@@ -61,6 +61,14 @@ func (o *outage) meet(jobID string) (again, alone bool) {
 	return again, again && o.answered.After(before)
 }
 
+// hasMet reports whether the job has met an unavailable service.
+func (o *outage) hasMet(jobID string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	_, met := o.met[jobID]
+	return met
+}
+
 // blamesPhoto tells a photo on which the service breaks from a service that is away: the job has met "unavailable"
 // before, and meanwhile the service answers others or says that it is well.
 func (p *Pipeline) blamesPhoto(ctx context.Context, job queue.Job) bool {

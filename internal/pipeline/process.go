@@ -77,7 +77,7 @@ func (p *Pipeline) begin(ctx context.Context, job queue.Job) (*asset.Asset, erro
 	change := asset.Change{
 		From: []asset.Status{asset.Draft, asset.Processing}, JobID: job.ID, At: now, To: asset.Processing,
 	}
-	if job.Starts <= job.Attempt { // an attempt that was given back unspent, in an outage say, has been told already
+	if !p.outage.hasMet(job.ID) { // else a long outage would fill the timeline with beginnings
 		change.Log = []asset.Entry{{At: now, Event: asset.EventStarted, Attempt: job.Attempt}}
 	}
 	if a.Status.Terminal() || a.Status == asset.Archived {
