@@ -33,6 +33,11 @@ func TestWayOfAPhoto(t *testing.T) {
 		t.Errorf("image answered %d %v", res.status, res.header)
 	}
 
+	part := s.do(t, http.MethodGet, imagePath(t, a.Images.Original.URL), "", nil, http.Header{"Range": {"bytes=0-1"}})
+	if part.status != http.StatusPartialContent || string(part.body) != "\xff\xd8" {
+		t.Errorf("a range of the image: %d %q", part.status, part.body)
+	}
+
 	events := s.do(t, http.MethodGet, "/api/assets/"+id+"/events", bearer, nil, nil)
 	if !bytes.Contains(events.body, []byte(`"event":"received"`)) || !bytes.Contains(events.body, []byte(`"event":"finished"`)) {
 		t.Errorf("timeline %s", events.body)
@@ -162,6 +167,9 @@ func TestRetryAndReplay(t *testing.T) {
 		if a := s.until(t, bearer, id, asset.Failed); a.AIMetadata.Error == "" || strings.Contains(a.AIMetadata.Error, "secret") {
 			t.Errorf("the user is told %q", a.AIMetadata.Error)
 		}
+	}
+	if events := s.do(t, http.MethodGet, "/api/assets/"+ids[0]+"/events", bearer, nil, nil); !bytes.Contains(events.body, []byte(`"error":"The photo could not be analysed."`)) {
+		t.Errorf("timeline %s", events.body)
 	}
 	s.untilDead(t, admin, len(ids))
 

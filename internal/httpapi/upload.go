@@ -70,7 +70,9 @@ func (a *api) receive(r *http.Request, body *uploadBody, u auth.User) (pipeline.
 	if err != nil {
 		return pipeline.Receipt{}, invalid("Invalid form", "Content-Type", "Must be multipart/form-data with a boundary")
 	}
-	f, err := a.readForm(r.Context(), form, body)
+	// The body tells by itself, by its errors and deadlines, when its sender is gone. The context would end as well when
+	// a sender that has sent everything closes its half of the connection, and that one waits for an answer.
+	f, err := a.readForm(context.WithoutCancel(r.Context()), form, body)
 	if err != nil {
 		return pipeline.Receipt{}, a.formError(err)
 	}
