@@ -379,7 +379,9 @@ func (s *Socket) end(reason Reason) {
 		return
 	}
 	s.state, s.reason, s.held = disconnected, reason, nil
-	if reason != ClientDisconnect && reason != TransportClose { // what the client said before it left still counts
+	switch reason {
+	case ClientDisconnect, TransportClose, TransportError: // what the client said before it left still counts
+	default:
 		s.queue, s.queueBytes = nil, 0
 	}
 	if s.cancel != nil {

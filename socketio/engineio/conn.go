@@ -244,7 +244,7 @@ func (c *Conn) end(reason Reason, e ending) {
 	if !e.flush {
 		c.out, c.outBytes = nil, 0
 	}
-	if reason != TransportClose { // the client's last words count only if the end was its own
+	if !reason.clients() {
 		c.in, c.inBytes = nil, 0
 	}
 	c.freeReader()
@@ -316,7 +316,7 @@ func (c *Conn) drain() {
 			c.mu.Lock()
 			c.inBytes = max(0, c.inBytes-p.cost())
 			c.freeReader()
-			if c.state == stateClosed && c.reason != TransportClose {
+			if c.state == stateClosed && !c.reason.clients() {
 				break
 			}
 		}

@@ -21,6 +21,9 @@ const (
 	SlowConsumer       Reason = "slow consumer"        // the client read too slowly; see [Config.MaxSendBuffer]
 )
 
+// clients tells whether the end was the client's doing, so that what it said before still counts.
+func (r Reason) clients() bool { return r == TransportClose || r == TransportError }
+
 // ErrClosed is what sending on a closed connection returns.
 var ErrClosed = errors.New("engineio: connection is closed")
 
@@ -59,6 +62,11 @@ func (e *requestError) write(w http.ResponseWriter, upgrade bool) {
 		Message string `json:"message"`
 	}{e.code, e.message})
 	writeBody(w, status, "application/json", body)
+}
+
+func writeUnavailable(w http.ResponseWriter, why string) {
+	w.Header().Set("Connection", "close")
+	writeBody(w, http.StatusServiceUnavailable, "text/plain; charset=UTF-8", []byte(why))
 }
 
 func writeBody(w http.ResponseWriter, status int, contentType string, body []byte) {

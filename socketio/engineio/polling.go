@@ -11,11 +11,12 @@ import (
 
 // polling is what a session needs only while it is on polling.
 type polling struct {
-	get    *pendingGet              // the request that waits for something to send
-	post   *http.ResponseController // of the request that brings something
-	probe  *websocket               // is to replace polling
-	probed bool                     // and has shown that it works
-	final  []packet                 // of a closed session: what the next request is answered
+	get     *pendingGet              // the request that waits for something to send
+	posting bool                     // a request brings something
+	body    *http.ResponseController // of that request while its body is read
+	probe   *websocket               // is to replace polling
+	probed  bool                     // and has shown that it works
+	final   []packet                 // of a closed session: what the next request is answered
 }
 
 // pendingGet is a GET that waits. Its handler's goroutine sleeps on woken.
@@ -41,8 +42,9 @@ func (c *Conn) endPolling(e ending) {
 	}
 	final := append(c.out, last)
 	c.out, c.outBytes = nil, 0
-	if c.polling.post != nil {
-		c.polling.post.SetReadDeadline(time.Now()) // its body matters no more
+	if c.polling.body != nil {
+		c.polling.body.SetReadDeadline(time.Now()) // what it brings matters no more
+		c.polling.body = nil
 	}
 	if c.polling.probe != nil {
 		c.polling.probe.expire(0)
@@ -77,7 +79,6 @@ func (c *Conn) servePoll(w http.ResponseWriter, r *http.Request) *requestError {
 	ctl := http.NewResponseController(w)
 	cfg := &c.srv.cfg
 	ctl.SetWriteDeadline(time.Now().Add(cfg.PingInterval + cfg.PingTimeout + writeTimeout))
-	defer ctl.SetWriteDeadline(time.Time{})
 
 	get, refusal := c.beginPoll()
 	if refusal != nil {
@@ -180,21 +181,29 @@ func (c *Conn) servePost(w http.ResponseWriter, r *http.Request) *requestError {
 	case c.state == stateClosed:
 		c.mu.Unlock()
 		return errUnknownSession
-	case p.post != nil, strings.HasPrefix(r.Header.Get("Content-Type"), "application/octet-stream"):
+	case p.posting, strings.HasPrefix(r.Header.Get("Content-Type"), "application/octet-stream"):
 		c.end(TransportError, ending{})
 		c.mu.Unlock()
 		writeEmpty(w)
 		return nil
 	}
-	p.post = ctl
+	p.posting, p.body = true, ctl
 	ctl.SetReadDeadline(time.Now().Add(cfg.PingInterval + cfg.PingTimeout))
 	c.mu.Unlock()
 
 	body, err := readBody(r, cfg.MaxPayload)
+
+	c.mu.Lock()
+	if p.body == nil { // its deadline is over, which the HTTP server takes for the end of the connection
+		w.Header().Set("Connection", "close")
+	}
+	p.body = nil
+	c.mu.Unlock()
+
 	valid := err == nil && c.takePayload(body)
 
 	c.mu.Lock()
-	p.post = nil
+	p.posting = false
 	if !valid && !errors.Is(err, errTooBig) {
 		c.end(TransportError, ending{})
 	}

@@ -77,7 +77,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !s.enter() {
-		http.Error(w, "server is shutting down", http.StatusServiceUnavailable)
+		writeUnavailable(w, "server is shutting down")
 		return
 	}
 	defer s.running.Done()
@@ -144,7 +144,7 @@ func (s *Server) handshake(w http.ResponseWriter, r *http.Request, upgrade bool,
 	}
 	if !s.add(c) {
 		s.refused.Add(1)
-		http.Error(w, "too many connections", http.StatusServiceUnavailable)
+		writeUnavailable(w, "too many connections")
 		return nil
 	}
 	recv, err := s.accept(c, r)
@@ -161,7 +161,7 @@ func (s *Server) handshake(w http.ResponseWriter, r *http.Request, upgrade bool,
 	ws, err := acceptWebSocket(w, r)
 	if err != nil { // the client is gone, or has spoken before it was its turn
 		c.open(recv, nil)
-		c.Close(TransportError)
+		c.fault(0)
 		return nil
 	}
 	ws.base64 = query.Has("b64")

@@ -35,7 +35,7 @@ func (c *Conn) frame(kind frameKind, data []byte) bool {
 	if kind == framePing && c.state == stateOpen {
 		c.enqueue(packet{typ: framePong, data: data})
 	} else if kind == frameGoodbye {
-		c.end(TransportClose, ending{goodbye: true})
+		c.end(TransportClose, ending{goodbye: true, code: answerCode(data)})
 	}
 	return c.state == stateOpen
 }

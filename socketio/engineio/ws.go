@@ -368,6 +368,18 @@ func goodbye(code uint16) packet {
 	return p
 }
 
+// answerCode is the code that answers a close frame with the given data: its own, if it is a good one.
+func answerCode(data []byte) uint16 {
+	if len(data) == 0 {
+		return 0
+	}
+	code, reason := ws.ParseCloseFrameData(data)
+	if ws.CheckCloseFrameData(code, reason) != nil {
+		code = ws.StatusProtocolError
+	}
+	return uint16(code)
+}
+
 // halfClose ends the writing side, so that the other end sees the end of the stream after all that was written.
 func (w *websocket) halfClose() {
 	if c, ok := w.conn.(interface{ CloseWrite() error }); ok {
