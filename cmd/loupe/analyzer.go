@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"path/filepath"
 
@@ -36,17 +35,14 @@ func newAnalyzer(c *config, images image.Store, log *slog.Logger) (*analyze.Clie
 func newBuiltin(images image.Store, log *slog.Logger) http.Handler {
 	fetch := builtin.NewFetcher(builtin.FetchConfig{})
 	return builtin.New(builtin.Config{
-		Log: log,
+		Logger: log,
 		Open: func(ctx context.Context, url string) (io.ReadCloser, error) {
 			key, ours := images.KeyOf(url)
 			if !ours {
 				return fetch(ctx, url)
 			}
 			file, _, err := images.Open(ctx, key)
-			if errors.Is(err, image.ErrNotFound) {
-				err = fmt.Errorf("%w: %w", builtin.ErrNotFound, err)
-			}
-			return file, err
+			return file, asAnalyzerError(err)
 		},
 		Save: func(ctx context.Context, url, mimeType string, r io.Reader) (string, error) {
 			key := image.NewKey(mimeType)
@@ -54,9 +50,20 @@ func newBuiltin(images image.Store, log *slog.Logger) http.Handler {
 				key = image.ProcessedKey(original, mimeType)
 			}
 			info, err := images.Put(ctx, key, r)
-			return info.URL, err
+			return info.URL, asAnalyzerError(err)
 		},
 	})
+}
+
+// asAnalyzerError says an image store's error in the analyzer's words.
+func asAnalyzerError(err error) error {
+	switch {
+	case errors.Is(err, image.ErrNotFound):
+		return fmt.Errorf("%w: %w", builtin.ErrNotFound, err)
+	case errors.Is(err, image.ErrStorage):
+		return fmt.Errorf("%w: %w", builtin.ErrUnavailable, err)
+	}
+	return err
 }
 
 func analyzerCommand() *command {

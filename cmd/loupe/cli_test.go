@@ -220,7 +220,7 @@ func TestServerRefusesToStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer taken.Close()
+	t.Cleanup(func() { taken.Close() })
 	_, port, _ := net.SplitHostPort(taken.Addr().String())
 	s := serving(t, nil, "serve")
 	for name, c := range map[string]struct {

@@ -237,8 +237,10 @@ type countingReader struct {
 
 func (r *countingReader) Read(p []byte) (int, error) {
 	n, err := r.Reader.Read(p)
-	r.n += int64(n)
-	r.tell(r.n)
+	if n > 0 {
+		r.n += int64(n)
+		r.tell(r.n)
+	}
 	return n, err
 }
 
