@@ -102,7 +102,9 @@ func Dial(ctx context.Context, rawURL string, cfg DialConfig, recv Receiver) (*C
 	}
 	c := &ClientConn{transport: t, recv: recv, done: make(chan struct{})}
 	c.interval = time.Duration(hello.PingInterval+hello.PingTimeout) * time.Millisecond
+	c.mu.Lock()
 	c.watchdog = time.AfterFunc(c.interval, func() { c.end(PingTimeout) })
+	c.mu.Unlock()
 	go c.run(first[1:])
 	return c, nil
 }

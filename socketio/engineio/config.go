@@ -62,6 +62,8 @@ const (
 	// upgradeHold is how long a polling request that comes in the middle of an upgrade waits for the upgrade to end:
 	// the two race on different connections.
 	upgradeHold = 50 * time.Millisecond
+	// collisionHold is how long it may take to notice that the client has given up one of two polling requests.
+	collisionHold = 10 * time.Millisecond
 	// writeTimeout bounds the writing of one HTTP answer.
 	writeTimeout = 20 * time.Second
 )

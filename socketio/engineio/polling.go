@@ -23,7 +23,8 @@ type polling struct {
 type pendingGet struct {
 	woken   chan struct{}
 	isWoken bool
-	final   []packet // set at the end of the session or of its polling
+	final   []packet // set at the end of the session
+	late    bool     // the session had ended before this request was sent
 }
 
 // wake makes the waiting GET look again.
@@ -85,6 +86,7 @@ func (c *Conn) servePoll(w http.ResponseWriter, r *http.Request) *requestError {
 		return refusal
 	}
 	if get == nil {
+		c.collide(r.Context())
 		writeEmpty(w)
 		return nil
 	}
@@ -105,7 +107,7 @@ func (c *Conn) servePoll(w http.ResponseWriter, r *http.Request) *requestError {
 }
 
 // beginPoll makes a GET the one that waits; it may have been woken already. It returns neither a GET nor a refusal when
-// another GET waits: that ends the session.
+// another GET waits.
 func (c *Conn) beginPoll() (*pendingGet, *requestError) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -117,7 +119,6 @@ func (c *Conn) beginPoll() (*pendingGet, *requestError) {
 	case c.state == stateClosed && p.final == nil:
 		return nil, errUnknownSession
 	case p.get != nil:
-		c.end(TransportError, ending{})
 		return nil, nil
 	}
 	get := &pendingGet{woken: make(chan struct{})}
@@ -143,12 +144,29 @@ func (c *Conn) beginPoll() (*pendingGet, *requestError) {
 	return get, nil
 }
 
+// collide ends the session because of a second GET. The one that waits is answered that it is over; or, if this one turns
+// out to have been given up by the client and only seems to have come second, that the session is unknown.
+func (c *Conn) collide(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(collisionHold):
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p := c.polling; p != nil && p.get != nil {
+		p.get.late = ctx.Err() != nil
+	}
+	c.end(TransportError, ending{})
+}
+
 // endPoll takes what the GET that waited is answered.
 func (c *Conn) endPoll(ctx context.Context, get *pendingGet) ([]packet, *requestError) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := c.polling
 	switch {
+	case get.late:
+		return nil, errUnknownSession
 	case get.final != nil:
 		return get.final, nil
 	case p == nil:

@@ -265,3 +265,17 @@ func TestCloseByTheClient(t *testing.T) {
 		expect(t, h.Poll(sid), 400, unknownSession)
 	})
 }
+
+// Two polls can change places on their way through the server. One that the client has given up is then not the second.
+func TestAbandonedPollThatComesLate(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		h := serve(t, engineio.Config{})
+		sid := h.Open()
+		polled := h.poll(t, sid)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		h.Do(ctx, wiretest.Request{Query: "EIO=4&transport=polling&sid=" + sid})
+		expect(t, <-polled, 400, unknownSession)
+		(<-h.sessions).expectClosed(t, engineio.TransportError)
+	})
+}

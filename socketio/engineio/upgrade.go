@@ -9,7 +9,7 @@ import (
 //
 //	client                    server
 //	2probe          ───────▶
-//	                ◀───────  3probe, and 6 to the polling request that waits
+//	                ◀───────  6 to the polling request that waits, and 3probe
 //	(polling ends)
 //	5               ───────▶  from here on all goes over the WebSocket
 //
@@ -70,14 +70,11 @@ func (c *Conn) expect(ws *websocket, text []byte) bool {
 }
 
 func (c *Conn) answerProbe(ws *websocket, p *polling) bool {
-	if ws.write([]packet{{typ: packetPong, data: probe[1:]}}, func() {}) != nil {
-		return false
-	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	p.probed = true
+	p.probed = true // before the client knows, for its next request may be quick
 	p.wake()
-	return c.state == stateOpen
+	c.mu.Unlock()
+	return ws.write([]packet{{typ: packetPong, data: probe[1:]}}, func() {}) == nil
 }
 
 func (c *Conn) finishUpgrade(ws *websocket) bool {

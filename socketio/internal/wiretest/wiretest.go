@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -21,10 +22,13 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// Main runs the tests of a package and fails if goroutines are left behind.
+// Main runs the tests of a package and fails if goroutines are left behind, unless it is fuzzing, which has its own.
 func Main(m *testing.M) {
 	before := runtime.NumGoroutine()
 	code := m.Run()
+	if f := flag.Lookup("test.fuzz"); f != nil && f.Value.String() != "" {
+		os.Exit(code)
+	}
 	for end := time.Now().Add(2 * time.Second); code == 0 && runtime.NumGoroutine() > before; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			stacks := make([]byte, 1<<20)
