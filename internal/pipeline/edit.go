@@ -31,9 +31,8 @@ func (p *Pipeline) Retry(ctx context.Context, owner, id string) (Receipt, error)
 	}
 	if err := p.enqueue(ctx, a); err != nil {
 		p.undoRetry(ctx, before, a)
-		return Receipt{}, fmt.Errorf("enqueue %s: %w", a.JobID, err)
+		return Receipt{}, err
 	}
-	p.progress(ctx, a, progressQueued, 0, p.MaxAttempts, time.Time{})
 	return Receipt{a.ID, a.JobID, a.Status}, nil
 }
 
@@ -105,6 +104,7 @@ func (p *Pipeline) Replay(ctx context.Context, jobID string) error {
 	if err != nil {
 		return err
 	}
+	p.progress(ctx, a, progressQueued, 0, p.MaxAttempts, time.Time{})
 	if err := p.Jobs.Retry(ctx, jobID); err != nil {
 		// The asset is processing with a dead job: put it back, or leave that to the reconciler.
 		_, undo := p.Assets.Transition(ctx, a.ID, asset.Change{
@@ -112,7 +112,6 @@ func (p *Pipeline) Replay(ctx context.Context, jobID string) error {
 		})
 		return errors.Join(err, undo)
 	}
-	p.progress(ctx, a, progressQueued, 0, p.MaxAttempts, time.Time{})
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -115,7 +116,8 @@ type jobData struct {
 	CreatedAt string `json:"createdAt"`
 }
 
-// enqueue puts the job of the asset's present run on the queue.
+// enqueue puts the job of the asset's present run on the queue. The owner is told first: a worker may be so fast that it
+// tells of its beginning before Enqueue has returned.
 func (p *Pipeline) enqueue(ctx context.Context, a asset.Asset) error {
 	data, err := json.Marshal(jobData{
 		AssetID:   a.ID,
@@ -127,7 +129,11 @@ func (p *Pipeline) enqueue(ctx context.Context, a asset.Asset) error {
 	if err != nil {
 		return err
 	}
-	return p.Queue.Enqueue(ctx, a.JobID, data)
+	p.progress(ctx, a, progressQueued, 0, p.MaxAttempts, time.Time{})
+	if err := p.Queue.Enqueue(ctx, a.JobID, data); err != nil {
+		return fmt.Errorf("enqueue %s: %w", a.JobID, err)
+	}
+	return nil
 }
 
 // running knows the jobs that this process works on, so that deleting an asset can stop its analysis.

@@ -54,6 +54,8 @@ func (p *Pipeline) Process(ctx context.Context, job queue.Job) error {
 // begin makes sure that the job is still wanted and records that an attempt starts. It returns nil for a job that has
 // nothing left to do: its asset is gone, belongs to somebody else, has moved on to another run, or is finished.
 func (p *Pipeline) begin(ctx context.Context, job queue.Job) (*asset.Asset, error) {
+	ctx, cancel := settle(ctx) // however little time the attempt has, its end must find what it belongs to
+	defer cancel()
 	data, err := parseJob(job.Data)
 	if err != nil {
 		return nil, p.refuse(ctx, job, data, err)
@@ -64,7 +66,7 @@ func (p *Pipeline) begin(ctx context.Context, job queue.Job) (*asset.Asset, erro
 		p.skip(ctx, job, "asset is gone")
 		return nil, nil
 	case err != nil:
-		return nil, storeTrouble(ctx, err)
+		return nil, storeTrouble(err)
 	case a.Owner != data.UserID:
 		p.skip(ctx, job, "asset belongs to another user")
 		return nil, nil
@@ -77,8 +79,11 @@ func (p *Pipeline) begin(ctx context.Context, job queue.Job) (*asset.Asset, erro
 	change := asset.Change{
 		From: []asset.Status{asset.Draft, asset.Processing}, JobID: job.ID, At: now, To: asset.Processing,
 	}
+	if a.Status == asset.Draft { // we were faster than the one who queued it
+		change.Log = []asset.Entry{{At: job.EnqueuedAt, Event: asset.EventQueued}}
+	}
 	if !p.outage.hasMet(job.ID) { // else a long outage would fill the timeline with beginnings
-		change.Log = []asset.Entry{{At: now, Event: asset.EventStarted, Attempt: job.Attempt}}
+		change.Log = append(change.Log, asset.Entry{At: now, Event: asset.EventStarted, Attempt: job.Attempt})
 	}
 	if a.Status.Terminal() || a.Status == asset.Archived {
 		replayed, err := p.finishedBefore(ctx, a, job)
@@ -94,7 +99,7 @@ func (p *Pipeline) begin(ctx context.Context, job queue.Job) (*asset.Asset, erro
 		return nil, nil
 	}
 	if err != nil {
-		return nil, storeTrouble(ctx, err)
+		return nil, storeTrouble(err)
 	}
 	return &a, nil
 }
@@ -106,7 +111,7 @@ func (p *Pipeline) finishedBefore(ctx context.Context, a asset.Asset, job queue.
 	if a.Status == asset.Failed {
 		entries, err := p.Assets.Timeline(ctx, asset.TimelineQuery{AssetID: a.ID})
 		if err != nil {
-			return false, storeTrouble(ctx, err)
+			return false, storeTrouble(err)
 		}
 		if last := lastFinished(entries); last != nil && last.Attempt != job.Attempt {
 			return true, nil
@@ -114,7 +119,7 @@ func (p *Pipeline) finishedBefore(ctx context.Context, a asset.Asset, job queue.
 	}
 	if a.EventPending {
 		if err := p.announceAgain(ctx, a); err != nil {
-			return false, storeTrouble(ctx, err)
+			return false, storeTrouble(err)
 		}
 	}
 	if a.Status == asset.Failed {
@@ -309,7 +314,7 @@ func (p *Pipeline) finish(ctx context.Context, a asset.Asset, e ending) error {
 		return err
 	}
 	if err != nil {
-		return storeTrouble(ctx, err)
+		return storeTrouble(err)
 	}
 	if p.Observe.Finished != nil {
 		p.Observe.Finished(done.Status, at.Sub(a.CreatedAt))
@@ -322,10 +327,7 @@ func (p *Pipeline) finish(ctx context.Context, a asset.Asset, e ending) error {
 const storePause = 5 * time.Second
 
 // storeTrouble gives a job back unspent because the asset store failed, which is not the photo's fault.
-func storeTrouble(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); cause != nil {
-		return cause
-	}
+func storeTrouble(err error) error {
 	return &queue.PostponeError{After: storePause, Err: fmt.Errorf("asset store: %w", err)}
 }
 

@@ -43,8 +43,7 @@ func TestPhotoBecomesActive(t *testing.T) {
 	for _, e := range entries {
 		events = append(events, e.Event)
 	}
-	// The worker may be faster than the note that the job is queued, which is then left out.
-	if got := strings.Join(events, " "); got != "received stored queued started finished" && got != "received stored started finished" {
+	if got := strings.Join(events, " "); got != "received stored queued started finished" {
 		t.Errorf("timeline %s", got)
 	}
 	w.untilJob(t, receipt.JobID, queue.Completed)

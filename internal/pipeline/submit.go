@@ -99,7 +99,7 @@ func (p *Pipeline) Submit(ctx context.Context, owner, category string, photo Pho
 		if key == "" {
 			p.undoCreate(ctx, a)
 		}
-		return Receipt{}, fmt.Errorf("enqueue %s: %w", a.JobID, err)
+		return Receipt{}, err
 	}
 	if err := p.markQueued(ctx, a); err != nil {
 		// The worker or the reconciler will do it: the job is on the queue.
@@ -108,7 +108,6 @@ func (p *Pipeline) Submit(ctx context.Context, owner, category string, photo Pho
 	if p.Observe.Submitted != nil && !existing {
 		p.Observe.Submitted()
 	}
-	p.progress(ctx, a, progressQueued, 0, p.MaxAttempts, time.Time{})
 	return Receipt{a.ID, a.JobID, asset.Processing}, nil
 }
 
