@@ -63,39 +63,16 @@ func (p *picture) fill(path []point, paint paint) {
 	})
 }
 
-// shadow darkens the inside of a closed path, blurred over the given radius.
-func (p *picture) shadow(path []point, radius int, strength float64) {
-	mask := make([]float64, width*height)
-	coverage(path, func(x, y int, share float64) { mask[y*width+x] = share * strength })
-	for range 3 { // three box filters are close to a Gaussian one
-		for y := range height {
-			blur(mask[y*width:], width, 1, radius)
+// shadow darkens an ellipse, in its middle by strength, with an edge as soft as that of a lamp's shadow.
+func (p *picture) shadow(cx, cy, rx, ry, strength float64) {
+	for y := max(0, int(cy-2*ry)); y < min(height, int(cy+2*ry)); y++ {
+		for x := max(0, int(cx-2*rx)); x < min(width, int(cx+2*rx)); x++ {
+			r := math.Hypot((float64(x)-cx)/rx, (float64(y)-cy)/ry)
+			light := 1 - strength*math.Exp(-2.5*r*r*r)
+			for ch := range 3 {
+				p[y*width+x][ch] *= light
+			}
 		}
-		for x := range width {
-			blur(mask[x:], height, width, radius)
-		}
-	}
-	for i, m := range mask {
-		for ch := range 3 {
-			p[i][ch] *= 1 - m
-		}
-	}
-}
-
-// blur replaces each of n values, step apart, by the mean of those within the radius.
-func blur(v []float64, n, step, radius int) {
-	line := make([]float64, n+2*radius+1)
-	for i := range n {
-		line[i+radius] = v[i*step]
-	}
-	sum := 0.0
-	for i := range 2 * radius {
-		sum += line[i]
-	}
-	for i := range n {
-		sum += line[i+2*radius]
-		v[i*step] = sum / float64(2*radius+1)
-		sum -= line[i]
 	}
 }
 

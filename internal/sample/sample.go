@@ -8,8 +8,8 @@ func Sneaker() []byte {
 	red, dark := lit(0xc8242c, 330, 660, 0.25), lit(0x8e1a22, 330, 660, 0.15)
 	black, white := lit(0x1d1d22, 400, 660, 0.2), lit(0xf0eeea, 590, 700, 0.06)
 
-	p.shadow(ellipse(640, 702, 440, 26), 22, 0.65)
-	p.shadow(ellipse(690, 722, 440, 40), 50, 0.3)
+	p.shadow(646, 706, 470, 40, 0.6)
+	p.shadow(690, 726, 540, 100, 0.3)
 
 	// The far side of the collar, then the tongue, then what is in front.
 	p.fill(curve(point{300, 420}, point{330, 384}, point{470, 418}, point{560, 360}, point{600, 420}, point{470, 520}, point{320, 500}), plain(0x4a0f14))
@@ -53,8 +53,8 @@ func Camera() []byte {
 	p := newPicture(0x4f8fc0)
 	silver, leather := lit(0xc4c6c8, 280, 400, 0.18), lit(0x232326, 380, 700, 0.3)
 
-	p.shadow(ellipse(640, 716, 420, 24), 20, 0.7)
-	p.shadow(ellipse(690, 740, 430, 44), 52, 0.35)
+	p.shadow(640, 712, 480, 46, 0.65)
+	p.shadow(690, 740, 540, 110, 0.35)
 
 	// What stands on the top plate: shutter button, speed dial, hot shoe.
 	p.fill(box(296, 262, 376, 310, 10), lit(0xa9abae, 262, 310, 0.2))
@@ -84,7 +84,7 @@ func Camera() []byte {
 	p.fill(ellipse(1002, 346, 5, 5), plain(0xe05a4a))
 
 	// The lens, ring by ring.
-	p.shadow(ellipse(652, 548, 196, 190), 16, 0.6)
+	p.shadow(652, 550, 236, 232, 0.75)
 	for _, ring := range []struct {
 		radius float64
 		color  rgb
