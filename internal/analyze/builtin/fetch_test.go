@@ -35,8 +35,10 @@ func TestPublic(t *testing.T) {
 			t.Errorf("%s counts as public", s)
 		}
 	}
-	for _, s := range []string{"1.1.1.1", "8.8.8.8", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "172.15.255.255",
-		"172.32.0.0", "192.0.1.0", "192.169.0.0", "198.20.0.0", "223.255.255.255", "2001:200::1", "2606:4700::1111", "2a00::1"} {
+	for _, s := range []string{
+		"1.1.1.1", "8.8.8.8", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "172.15.255.255",
+		"172.32.0.0", "192.0.1.0", "192.169.0.0", "198.20.0.0", "223.255.255.255", "2001:200::1", "2606:4700::1111", "2a00::1",
+	} {
 		if !public(netip.MustParseAddr(s)) {
 			t.Errorf("%s does not count as public", s)
 		}
@@ -197,8 +199,10 @@ func TestFetchRefusesSpellings(t *testing.T) {
 			t.Errorf("%s was fetched", name)
 		}
 	}
-	for _, u := range []string{"", "/etc/passwd", "file:///etc/passwd", "ftp://example.com/a", "gopher://127.0.0.1/", "http:///a", "http://:80/",
-		"//127.0.0.1/", "http:127.0.0.1", "data:image/png;base64,", "http://[::1", "http://a b/"} {
+	for _, u := range []string{
+		"", "/etc/passwd", "file:///etc/passwd", "ftp://example.com/a", "gopher://127.0.0.1/", "http:///a", "http://:80/",
+		"//127.0.0.1/", "http:127.0.0.1", "data:image/png;base64,", "http://[::1", "http://a b/",
+	} {
 		if _, err := fetch(t.Context(), u); !errors.Is(err, ErrRefused) {
 			t.Errorf("%q: got %v, want %v", u, err, ErrRefused)
 		}
