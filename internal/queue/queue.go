@@ -15,6 +15,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -55,7 +57,7 @@ type Handler interface {
 // use, and by many processes as far as their store is.
 type Queue interface {
 	// Enqueue puts a job on the queue; when it has returned nil the job survives a power cut. A job with that id, in
-	// whatever state, makes it do nothing.
+	// whatever state, makes it do nothing. Data that is no JSON is an error.
 	Enqueue(ctx context.Context, id string, data json.RawMessage) error
 
 	// Consume hands jobs to h, several at once, until ctx ends. It then takes no further job, lets running ones end
@@ -125,16 +127,45 @@ type Record struct {
 type AttemptError struct {
 	Attempt int       `json:"attempt"`
 	At      time.Time `json:"at"`
-	Error   string    `json:"error"`
+	Error   string    `json:"error"` // at most MaxError bytes
 }
+
+// What every queue keeps of failures.
+const (
+	MaxError  = 4 << 10 // bytes of one error's text, or of a panic with its stack; the rest is cut off
+	MaxErrors = 20      // errors of one job, the latest; there are more only if it was retried again and again
+)
 
 // Filter selects dead letters. Empty members match all.
 type Filter struct {
 	AssetID string // member "assetId" of the payload
 	UserID  string // member "userId" of the payload
 	Text    string // found in the id, the payload or the last error, whatever its case
-	Limit   int    // 1 to 100
+	Limit   int    // 1 to MaxPage
 	Cursor  string // Page.Next of the page before; "" for the first
+}
+
+// MaxPage is the length of the longest page.
+const MaxPage = 100
+
+// Matches reports whether f selects r.
+func (f Filter) Matches(r Record) bool {
+	if f.AssetID != "" || f.UserID != "" {
+		var data struct{ AssetID, UserID string }
+		if json.Unmarshal(r.Data, &data) != nil ||
+			f.AssetID != "" && f.AssetID != data.AssetID || f.UserID != "" && f.UserID != data.UserID {
+			return false
+		}
+	}
+	if f.Text == "" {
+		return true
+	}
+	texts := []string{r.ID, string(r.Data)}
+	if n := len(r.Errors); n > 0 {
+		texts = append(texts, r.Errors[n-1].Error)
+	}
+	text := strings.ToLower(f.Text)
+	return slices.ContainsFunc(texts, func(s string) bool { return strings.Contains(strings.ToLower(s), text) })
 }
 
 // Page is one page of records and the cursor of the next, "" when there is none.
@@ -154,6 +185,10 @@ type Config struct {
 	MaxStalls   int           // a job whose worker died more often than this is a dead letter. Default 3.
 	KeepDone    time.Duration // how long completed jobs are kept. Default 24 h.
 	KeepFailed  time.Duration // how long dead letters are kept. Default 7 days.
+
+	// Sole says that no other process uses this queue's store. Jobs that a dead predecessor left active then go back to
+	// the line as soon as Consume starts, instead of when their lease has ended. Default false.
+	Sole bool
 }
 
 // WithDefaults returns c with every zero member replaced by its default.
@@ -168,16 +203,18 @@ func (c Config) WithDefaults() Config {
 		MaxStalls:   cmp.Or(c.MaxStalls, 3),
 		KeepDone:    cmp.Or(c.KeepDone, 24*time.Hour),
 		KeepFailed:  cmp.Or(c.KeepFailed, 7*24*time.Hour),
+		Sole:        c.Sole,
 	}
 }
 
-// BackoffAfter is the wait after the given attempt failed: Backoff, then twice that, and so on, at most an hour.
+// MaxBackoff is the longest wait between two attempts.
+const MaxBackoff = time.Hour
+
+// BackoffAfter is the wait after the given attempt failed: Backoff, then twice that, and so on, at most MaxBackoff.
 func (c Config) BackoffAfter(attempt int) time.Duration {
-	d := c.Backoff
-	for range attempt - 1 {
-		if d *= 2; d > time.Hour {
-			return time.Hour
-		}
+	d := min(c.Backoff, MaxBackoff)
+	for i := 1; i < attempt && d < MaxBackoff; i++ {
+		d = min(2*d, MaxBackoff)
 	}
 	return d
 }

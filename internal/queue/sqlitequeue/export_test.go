@@ -1,0 +1,15 @@
+package sqlitequeue
+
+// Statements are the texts of SQL that run often, by name.
+var Statements = map[string]string{
+	"adopt": adoptSQL, "counts": countsSQL, "dead letters": deadLettersSQL, "end": endSQL, "enqueue": enqueueSQL,
+	"gate": gateSQL, "get": getSQL, "give back": giveBackSQL, "hold": holdSQL, "promote": promoteSQL, "renew": renewSQL,
+	"retry": retrySQL, "sweep": sweepSQL, "take": takeSQL, "active": activeSQL,
+}
+
+// What tests count with.
+const (
+	LookEvery = lookEvery
+	MaxHold   = maxHold
+	StopWait  = stopWait
+)
