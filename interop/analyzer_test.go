@@ -178,7 +178,11 @@ func TestAIServiceThatComesLater(t *testing.T) {
 	owner := open(t, s, "websocket", token(t, "owner", ""), "")
 	owner.connected(t, "websocket")
 	asset := owner.upload(t, "sneaker")
-	owner.next(t, `"status":"analyzing"`)
+	eventually(t, "a first attempt", func() bool {
+		var log timeline
+		s.get(t, "/api/assets/"+asset+"/events", token(t, "owner", ""), &log)
+		return log.Items[len(log.Items)-1].Event == "started"
+	})
 	startAI(t, port)
 	if told := owner.processed(t); told.AssetID != asset || told.Status != "active" {
 		t.Errorf("told %s, want asset %s active", told.raw, asset)

@@ -25,8 +25,8 @@ type Process struct {
 	name string
 	cmd  *exec.Cmd
 	in   io.WriteCloser
-	done chan struct{} // closed when the process has ended and all it printed is in out
-	read int           // how far Line has read
+	done chan struct{}  // closed when the process has ended and all it printed is in out
+	read map[string]int // how far Line has read, looking for a text
 
 	killed atomic.Bool
 
@@ -38,7 +38,7 @@ type Process struct {
 // Start starts cmd in a process group of its own. A data race that the program reports fails the test.
 func Start(t testing.TB, cmd *exec.Cmd) *Process {
 	t.Helper()
-	p := &Process{name: filepath.Base(cmd.Path), cmd: cmd, done: make(chan struct{}), more: make(chan struct{})}
+	p := &Process{name: filepath.Base(cmd.Path), cmd: cmd, done: make(chan struct{}), read: make(map[string]int), more: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = p, p
 	cmd.SysProcAttr = ownGroup()
 	cmd.WaitDelay = pipeDelay
@@ -82,8 +82,9 @@ func (p *Process) Output() string {
 	return string(p.out)
 }
 
-// Line waits for a line that contains text and returns it. Each call goes on behind the line that the last one
-// returned. It fails the test if the process ends without such a line, or after a minute.
+// Line waits for a line that contains text and returns it. A further call with the same text goes on behind that line;
+// what others have looked for does not matter, so that the order of unrelated lines does not either. It fails the test
+// if the process ends without such a line, or after a minute.
 func (p *Process) Line(t testing.TB, text string) string {
 	t.Helper()
 	timeout := time.After(patience)
@@ -110,11 +111,11 @@ func (p *Process) next(text string) (string, <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for {
-		line, _, whole := bytes.Cut(p.out[p.read:], []byte("\n"))
+		line, _, whole := bytes.Cut(p.out[p.read[text]:], []byte("\n"))
 		if !whole {
 			return "", p.more
 		}
-		p.read += len(line) + 1
+		p.read[text] += len(line) + 1
 		if bytes.Contains(line, []byte(text)) {
 			return string(line), nil
 		}
