@@ -16,6 +16,7 @@ import (
 
 const (
 	decodeTimeout = 30 * time.Second // for one photo, once it has its memory; a hostile one could take hours
+	largeDecode   = 8 << 20          // bytes
 	jpegQuality   = 88
 	sceneLength   = 160 // pixels of the longer side of the copy that colours are taken from
 )
@@ -37,7 +38,12 @@ func (a *analyzer) develop(ctx context.Context, file io.Reader) (photo, *claim, 
 		return photo{}, nil, cmp.Or(failed, err)
 	}
 	if max(h.width, h.height) > maxEdge || int64(h.width)*int64(h.height) > a.cfg.MaxPixels {
-		return photo{}, nil, fmt.Errorf("%w: %d × %d", errTooManyPx, h.width, h.height)
+		return photo{}, nil, fmt.Errorf("%w: %d × %d pixels", errTooBig, h.width, h.height)
+	}
+	h.fileBytes = min(h.fileBytes, a.cfg.MaxBytes)
+	h.decodeBytes += 3 * h.fileBytes // the growing buffer, and a copy of what is in it
+	if h.decodeBytes > a.cfg.MaxDecode {
+		return photo{}, nil, fmt.Errorf("%w: it would take %d MiB of memory", errTooBig, h.decodeBytes>>20)
 	}
 	width, height := fit(h.width, h.height, a.cfg.MaxLength)
 	result := int64(width) * int64(height) * 6 // its pixels, and the file made of them
@@ -49,6 +55,10 @@ func (a *analyzer) develop(ctx context.Context, file io.Reader) (photo, *claim, 
 	defer stop()
 	whole := bounded(ctx, io.MultiReader(bytes.NewReader(head), file), a.cfg.MaxBytes, &failed)
 	img, err := a.readPixels(ctx, whole, h)
+	if h.decodeBytes >= largeDecode {
+		// It is garbage now, but until it is collected it counts: the next one would come on top of it.
+		debug.FreeOSMemory()
+	}
 	if err != nil {
 		memory.release()
 		return photo{}, nil, cmp.Or(failed, err)
@@ -99,7 +109,7 @@ func (a *analyzer) decode(r io.Reader, h *header) (img image.Image, err error) {
 		}
 	}()
 	if h.format == formatWebP {
-		file, err := io.ReadAll(r)
+		file, err := io.ReadAll(io.LimitReader(r, h.fileBytes))
 		if err != nil {
 			return nil, err
 		}

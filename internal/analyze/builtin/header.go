@@ -23,7 +23,7 @@ const (
 
 var (
 	errUnreadable = errors.New("not a JPEG, PNG, WebP or GIF image that can be read")
-	errTooManyPx  = errors.New("image has too many pixels")
+	errTooBig     = errors.New("image is too big to decode")
 )
 
 // format is one of the picture formats we decode.
@@ -60,6 +60,7 @@ type header struct {
 	width, height int   // as stored, before orientation
 	orientation   int   // EXIF, 1 to 8
 	decodeBytes   int64 // an upper estimate of what decoding allocates
+	fileBytes     int64 // what the file claims to have, if it must be read as a whole before it is decoded
 }
 
 // readHeader reads the beginning of a picture, and no more of r than it needs for that, to the next power of four.
@@ -108,8 +109,8 @@ func parseHeader(head []byte) (header, error) {
 	case formatGIF:
 		h.decodeBytes = 2 * pixels // interlaced ones are sorted into a copy
 	case formatWebP:
-		// The most is needed with alpha: both planes, and the alpha once more as RGBA. And the file is held as a whole.
-		h.decodeBytes = 8*pixels + int64(binary.LittleEndian.Uint32(head[4:]))
+		h.decodeBytes = 8 * pixels // at most: with alpha, which is decoded as RGBA beside the picture
+		h.fileBytes = 8 + int64(binary.LittleEndian.Uint32(head[4:]))
 	}
 	return h, nil
 }
@@ -135,7 +136,8 @@ func scanJPEG(head []byte, pixels int64, m color.Model) (exif []byte, decodeByte
 			continue
 		}
 		marker, n := p[1], 2+int(binary.BigEndian.Uint16(p[2:]))
-		if marker == 0xda || n < 4 || n > len(p) {
+		hasLength := marker >= 0xc0 && (marker < 0xd0 || marker > 0xd9)
+		if marker == 0xda || !hasLength || n < 4 || n > len(p) {
 			break
 		}
 		body := p[4:n]

@@ -52,20 +52,33 @@ func TestDecodeBytes(t *testing.T) {
 		file []byte
 		want int64
 	}{
-		"JPEG 4:2:0":         {jpegFile(t, rgba), pixels*3/2 + 1},
-		"JPEG grey":          {jpegFile(t, gray), pixels + 1},
-		"JPEG progressive":   {solidJPEG(160, 80, true, 1), 5 * (pixels + 1)},
-		"JPEG CMYK":          {solidJPEG(160, 80, false, 1, 2, 3, 4), 4*pixels + 1 + 4*pixels},
-		"JPEG RGB":           {solidJPEG(160, 80, false, 1, 2, 3), 3*pixels + 1 + 4*pixels},
-		"PNG":                {pngFile(t, rgba), 4 * pixels},
-		"PNG 16 bits":        {pngFile(t, image.NewNRGBA64(gray.Rect)), 8 * pixels},
-		"PNG paletted":       {pngFile(t, image.NewPaletted(gray.Rect, color.Palette{color.Black})), pixels},
-		"GIF":                {gifFile(t, image.NewPaletted(gray.Rect, color.Palette{color.Black, color.White})), 2 * pixels},
-		"WebP, and its file": {webpFile(vp8l(160, 80, 255, never)), 8*pixels + int64(len(webpFile(vp8l(160, 80, 255, never)))-8)},
+		"JPEG 4:2:0":       {jpegFile(t, rgba), pixels*3/2 + 1},
+		"JPEG grey":        {jpegFile(t, gray), pixels + 1},
+		"JPEG progressive": {solidJPEG(160, 80, true, 1), 5 * (pixels + 1)},
+		"JPEG CMYK":        {solidJPEG(160, 80, false, 1, 2, 3, 4), 4*pixels + 1 + 4*pixels},
+		"JPEG RGB":         {solidJPEG(160, 80, false, 1, 2, 3), 3*pixels + 1 + 4*pixels},
+		"PNG":              {pngFile(t, rgba), 4 * pixels},
+		"PNG 16 bits":      {pngFile(t, image.NewNRGBA64(gray.Rect)), 8 * pixels},
+		"PNG paletted":     {pngFile(t, image.NewPaletted(gray.Rect, color.Palette{color.Black})), pixels},
+		"GIF":              {gifFile(t, image.NewPaletted(gray.Rect, color.Palette{color.Black, color.White})), 2 * pixels},
+		"WebP":             {webpFile(vp8l(160, 80, 255, never)), 8 * pixels},
 	} {
 		h, err := parseHeader(tt.file)
 		if err != nil || h.width != 160 || h.height != 80 || h.decodeBytes != tt.want {
 			t.Errorf("%s: got %+v, %v; want %d bytes", name, h, err, tt.want)
+		}
+	}
+	// A frame header that image/jpeg does not take for one must not make a picture look cheap.
+	costly := solidJPEG(160, 80, true, 1, 2, 3)
+	fake := segment(0xc0, 8, 0, 80, 0, 160, 1, 1, 0x11, 0)
+	for name, hidden := range map[string][]byte{
+		"garbage":   append([]byte("\x00\x00"), fake...),
+		"no length": append([]byte("\xff\x00\x00\x02"), fake...),
+		"restart":   append([]byte("\xff\xd0\x00\x02"), fake...),
+	} {
+		h, err := parseHeader(bytes.Join([][]byte{costly[:2], hidden, costly[2:]}, nil))
+		if err == nil && h.decodeBytes < 5*3*pixels {
+			t.Errorf("hidden behind %s: %d bytes", name, h.decodeBytes)
 		}
 	}
 	// An interlaced one fails here for its check sum, which is all the same: the factor is what counts.
