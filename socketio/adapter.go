@@ -49,6 +49,10 @@ type local struct{ ns *Namespace }
 var _ Adapter = local{}
 
 func (l local) Emit(e *Emission) error {
+	if h := l.ns.history; h != nil {
+		h.emit(e, l.ns.rooms.each)
+		return nil
+	}
 	var room [4]engineio.Message
 	messages := appendMessages(room[:0], e.Packet)
 	l.ns.rooms.each(e.Target, func(s *Socket) {

@@ -39,8 +39,17 @@ type Config struct {
 	MaxReceiveBuffer int
 	// MaxConnections is how many connections are held at once. Defaults to 100,000.
 	MaxConnections int
+	// MaxPending is how many connections may be without a namespace at once, for [Config.ConnectTimeout] at most; further
+	// handshakes are answered 503. Defaults to 10,000.
+	MaxPending int
+	// MaxPendingPerAddr is the same for each remote address. Behind a proxy all clients have the same. Defaults to
+	// MaxPending.
+	MaxPendingPerAddr int
 	// MaxPendingAcks is how many acknowledgements of one socket may be waited for at once. Defaults to 1,000.
 	MaxPendingAcks int
+
+	// Compress makes large answers to polling be compressed; see [engineio.Config]. Defaults to false.
+	Compress bool
 
 	// AllowedOrigins are the origins whose pages may connect beside the server's own; see [engineio.Config]. Defaults
 	// to none.
@@ -50,6 +59,9 @@ type Config struct {
 	// KeepHeaders names the headers of a client's first request that [Handshake.Header] offers. Defaults to
 	// Authorization, Cookie, Forwarded, Origin, User-Agent, X-Forwarded-For and X-Real-Ip.
 	KeepHeaders []string
+
+	// Recovery lets clients come back to sockets that they lost. Defaults to off.
+	Recovery Recovery
 
 	// Adapter makes the adapter of each namespace, once. Defaults to [Namespace.Local]: rooms in this process.
 	Adapter func(*Namespace) Adapter
@@ -71,6 +83,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaxReceiveBuffer <= 0 {
 		c.MaxReceiveBuffer = 1 << 20
+	}
+	if c.MaxPending <= 0 {
+		c.MaxPending = 10_000
+	}
+	if c.MaxPendingPerAddr <= 0 {
+		c.MaxPendingPerAddr = c.MaxPending
 	}
 	if c.MaxPendingAcks <= 0 {
 		c.MaxPendingAcks = 1000
@@ -95,6 +113,7 @@ func (c Config) engine() engineio.Config {
 		MaxSendBuffer:    c.MaxSendBuffer,
 		MaxReceiveBuffer: c.MaxReceiveBuffer,
 		MaxConnections:   c.MaxConnections,
+		Compress:         c.Compress,
 		AllowedOrigins:   c.AllowedOrigins,
 		AllowCredentials: c.AllowCredentials,
 		KeepHeaders:      c.KeepHeaders,

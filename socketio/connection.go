@@ -2,6 +2,7 @@ package socketio
 
 import (
 	"encoding/json"
+	"net"
 	"slices"
 	"sync"
 
@@ -15,9 +16,57 @@ type connection struct {
 	eng     *engineio.Conn
 	decoder packet.Decoder // used by Receive only, which is called one at a time
 
-	mu      sync.Mutex
-	sockets []*Socket // those that are connecting included, and those the server disconnected
+	mu      sync.Mutex // protects following
+	sockets []*Socket  // those that are connecting included, and those the server disconnected
+	settled bool       // has been in a namespace, or is closed; then it is not pending
 	closed  bool
+}
+
+// settle takes the connection out of the pending ones, once.
+func (c *connection) settle() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.settled {
+		c.settled = true
+		c.srv.pending.remove(c.eng.RemoteAddr())
+		c.eng.CloseAfter(0)
+	}
+}
+
+// pending counts the connections that are not in a namespace yet.
+type pending struct {
+	mu     sync.Mutex
+	total  int
+	byAddr map[string]int
+}
+
+func (p *pending) add(remote string, limit, limitPerAddr int) bool {
+	addr := hostOf(remote)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.total >= limit || p.byAddr[addr] >= limitPerAddr {
+		return false
+	}
+	p.total++
+	p.byAddr[addr]++
+	return true
+}
+
+func (p *pending) remove(remote string) {
+	addr := hostOf(remote)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.total--
+	if p.byAddr[addr]--; p.byAddr[addr] == 0 {
+		delete(p.byAddr, addr)
+	}
+}
+
+func hostOf(remote string) string {
+	if host, _, err := net.SplitHostPort(remote); err == nil {
+		return host
+	}
+	return remote
 }
 
 // Receive takes what the client sent. Whatever breaks the protocol ends the connection, as with Node.
@@ -112,6 +161,7 @@ func (c *connection) Closed(reason Reason) {
 	c.closed = true
 	sockets := slices.Clone(c.sockets)
 	c.mu.Unlock()
+	c.settle()
 	for _, s := range sockets {
 		s.end(reason)
 	}

@@ -17,6 +17,7 @@ type Namespace struct {
 	name    string
 	adapter Adapter
 	rooms   registry
+	history *history // nil without recovery
 	lastAck atomic.Int64
 
 	mu         sync.RWMutex
@@ -28,6 +29,9 @@ type Namespace struct {
 func newNamespace(s *Server, name string) *Namespace {
 	ns := &Namespace{srv: s, name: name, handlers: make(map[string]Handler)}
 	ns.rooms.init()
+	if s.cfg.Recovery.Window > 0 {
+		ns.history = newHistory(s.cfg.Recovery)
+	}
 	ns.adapter = s.cfg.Adapter(ns)
 	return ns
 }
@@ -46,7 +50,7 @@ type Handshake struct {
 	// Data is set by middleware; [Socket.Data] returns it. The rest of the handshake is dropped after the connect, so
 	// whatever is needed later must be in here.
 	Data any
-	// User is set by middleware that knows who the client is.
+	// User is set by middleware that knows who the client is. Only the same user can recover the socket; see [Recovery].
 	User string
 }
 

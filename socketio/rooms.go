@@ -56,18 +56,21 @@ func (g *registry) add(s *Socket) {
 	g.sockets[s.id] = s
 }
 
-// remove takes a socket out of everything; it can join nothing afterwards.
-func (g *registry) remove(s *Socket) {
+// remove takes a socket out of everything and returns the rooms it was in; it can join none afterwards.
+func (g *registry) remove(s *Socket) (rooms []string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.sockets[s.id] != s {
-		return
+		return nil
 	}
 	delete(g.sockets, s.id)
 	for len(s.rooms) > 0 {
-		g.leave(s, len(s.rooms)-1)
+		last := len(s.rooms) - 1
+		rooms = append(rooms, s.rooms[last].room.name)
+		g.leave(s, last)
 	}
 	s.rooms = nil
+	return rooms
 }
 
 func (g *registry) join(s *Socket, names []string) {

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"loupe/socketio/engineio"
+	"loupe/socketio/internal/timers"
 )
 
 // Server is an [http.Handler] that speaks Socket.IO under [Config.Path]. It is also its own main namespace, "/". All
@@ -16,6 +17,8 @@ type Server struct {
 	cfg     Config
 	engine  *engineio.Server
 	running sync.WaitGroup // goroutines of sockets; each is begun while its connection is open
+	timers  *timers.Heap   // of sockets
+	pending pending
 
 	mu         sync.RWMutex
 	namespaces map[string]*Namespace
@@ -23,7 +26,8 @@ type Server struct {
 
 // NewServer returns a server. It costs nothing until it is used; then [Server.Close] must end it.
 func NewServer(cfg Config) *Server {
-	s := &Server{cfg: cfg.withDefaults(), namespaces: make(map[string]*Namespace)}
+	s := &Server{cfg: cfg.withDefaults(), timers: timers.New(), namespaces: make(map[string]*Namespace)}
+	s.pending.byAddr = make(map[string]int)
 	s.engine = engineio.NewServer(s.cfg.engine(), s.accept)
 	s.Namespace = s.Of("/")
 	return s
@@ -53,6 +57,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.engine.Se
 
 func (s *Server) accept(eng *engineio.Conn, _ *http.Request) (engineio.Receiver, error) {
 	c := &connection{srv: s, eng: eng}
+	if !s.pending.add(eng.RemoteAddr(), s.cfg.MaxPending, s.cfg.MaxPendingPerAddr) {
+		return nil, engineio.ErrBusy
+	}
 	c.decoder.MaxAttachments = s.cfg.MaxAttachments
 	eng.CloseAfter(s.cfg.ConnectTimeout)
 	return c, nil
@@ -75,6 +82,7 @@ func (s *Server) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	s.timers.Close()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for _, ns := range s.namespaces {

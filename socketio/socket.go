@@ -7,9 +7,11 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"loupe/socketio/engineio"
 	"loupe/socketio/internal/sid"
+	"loupe/socketio/internal/timers"
 	"loupe/socketio/packet"
 )
 
@@ -21,6 +23,9 @@ type Socket struct {
 	conn  *connection
 	data  any
 	rooms []membership // guarded by ns.rooms
+
+	session   *session // nil without recovery; guarded by ns.history
+	recovered bool
 
 	// dismissed is set when the server has disconnected the socket. Until its client knows, what it sends is not a fault
 	// but late.
@@ -34,6 +39,8 @@ type Socket struct {
 	handlers     map[string]Handler
 	onDisconnect func(Reason)
 	acks         map[int64]func(answer)
+
+	expiry *timers.Timer // nil until DisconnectAt is used
 
 	queue      []event
 	queueBytes int
@@ -79,6 +86,10 @@ func (s *Socket) Namespace() *Namespace { return s.ns }
 // Data is what middleware left in [Handshake.Data].
 func (s *Socket) Data() any { return s.data }
 
+// Recovered tells whether the client has come back to a socket that it had lost; see [Recovery]. Its rooms are then those
+// it had, and its data too if middleware has set none.
+func (s *Socket) Recovered() bool { return s.recovered }
+
 // Join puts the socket into rooms.
 func (s *Socket) Join(rooms ...string) { s.ns.rooms.join(s, rooms) }
 
@@ -118,20 +129,38 @@ func (s *Socket) OnDisconnect(f func(Reason)) {
 // afterwards. The error is [ErrDisconnected], or says what is wrong with the arguments; nil does not say that the event
 // arrives.
 func (s *Socket) Emit(event string, args ...any) error {
-	p, err := packet.EncodeEvent(s.ns.name, packet.NoID, event, args, s.ns.srv.cfg.MaxAttachments)
-	if err != nil {
-		return err
-	}
-	return s.sendPacket(p)
+	return s.emit(false, event, args)
 }
 
 // EmitVolatile is Emit that drops the event if it can not leave at once; see [Broadcast.Volatile].
 func (s *Socket) EmitVolatile(event string, args ...any) error {
+	return s.emit(true, event, args)
+}
+
+func (s *Socket) emit(volatile bool, event string, args []any) error {
 	p, err := packet.EncodeEvent(s.ns.name, packet.NoID, event, args, s.ns.srv.cfg.MaxAttachments)
 	if err != nil {
 		return err
 	}
-	s.sendVolatile(appendMessages(nil, p))
+	if h := s.ns.history; h != nil {
+		e := &Emission{Target: Target{Rooms: []string{s.id}}, Volatile: volatile, Packet: p, ID: packet.NoID}
+		h.emit(e, func(_ Target, send func(*Socket)) { send(s) })
+		return s.gone()
+	}
+	if volatile {
+		s.sendVolatile(appendMessages(nil, p))
+		return s.gone()
+	}
+	return s.sendPacket(p)
+}
+
+// gone is [ErrDisconnected] if the socket is.
+func (s *Socket) gone() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == disconnected {
+		return ErrDisconnected
+	}
 	return nil
 }
 
@@ -144,6 +173,34 @@ func (s *Socket) Disconnect(closeConnection bool) {
 	}
 	if closeConnection {
 		s.conn.eng.Close(ForcedClose)
+	}
+}
+
+// DisconnectAt makes the server disconnect the socket at a time, as when the right to be here expires. The client does not
+// come back by itself, so that it can get itself a new right first. It replaces a time set before; the zero time is never.
+func (s *Socket) DisconnectAt(t time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	heap := s.ns.srv.timers
+	if s.expiry != nil {
+		heap.Stop(s.expiry)
+		s.expiry = nil
+	}
+	if t.IsZero() || s.state == disconnected {
+		return
+	}
+	expiry := &timers.Timer{} // a new one each time, for the old one may be firing
+	expiry.Func = func() { s.expire(expiry) }
+	s.expiry = expiry
+	heap.Set(expiry, heap.Now()+time.Until(t))
+}
+
+func (s *Socket) expire(expiry *timers.Timer) {
+	s.mu.Lock()
+	current := s.expiry == expiry
+	s.mu.Unlock()
+	if current {
+		s.Disconnect(false)
 	}
 }
 
@@ -208,9 +265,13 @@ func (s *Socket) connect(auth json.RawMessage) {
 		s.refuse(ctx, err)
 		return
 	}
-	s.data = h.Data
-	s.enter()
-	if onConnect != nil {
+	if s.ns.history != nil {
+		s.ns.history.begin(s, readClaim(h), h.Data)
+	} else {
+		s.data = h.Data
+		s.enter(nil, nil)
+	}
+	if onConnect != nil && s.gone() == nil {
 		s.guard(func() { onConnect(s) })
 	}
 	s.release()
@@ -241,23 +302,32 @@ func (s *Socket) refuse(ctx context.Context, err error) {
 	}
 }
 
-// enter puts the socket into its namespace; from then on broadcasts reach it.
-func (s *Socket) enter() {
-	hello := packet.EncodeConnect(packet.Connect, s.ns.name, []byte(`{"sid":"`+s.id+`"}`))
-	s.mu.Lock()
-	if s.state == connecting {
-		s.held = appendMessages(nil, hello)
-		s.state = opening
+// enter puts the socket into its namespace and into rooms; from then on broadcasts reach it. Before its CONNECT packet the
+// client gets what it missed.
+func (s *Socket) enter(missed []packet.Encoded, rooms []string) bool {
+	hello := `{"sid":"` + s.id + `"}`
+	if s.session != nil {
+		hello = `{"sid":"` + s.id + `","pid":"` + s.session.pid + `"}`
 	}
+	s.mu.Lock()
+	if s.state != connecting {
+		s.mu.Unlock()
+		return false
+	}
+	for _, p := range missed {
+		s.held = appendMessages(s.held, p)
+	}
+	s.held = appendMessages(s.held, packet.EncodeConnect(packet.Connect, s.ns.name, []byte(hello)))
+	s.state = opening
 	s.mu.Unlock()
+
 	// Not under mu, for a broadcast holds the rooms and then wants mu.
 	s.ns.rooms.add(s)
-	s.mu.Lock()
-	gone := s.state == disconnected
-	s.mu.Unlock()
-	if gone {
+	s.ns.rooms.join(s, rooms)
+	if s.gone() != nil {
 		s.ns.rooms.remove(s)
 	}
+	return true
 }
 
 // release tells the client that it is connected, and all that was held.
@@ -268,7 +338,7 @@ func (s *Socket) release() {
 		return
 	}
 	s.state = connected
-	s.conn.eng.CloseAfter(0)
+	s.conn.settle()
 	s.conn.eng.Send(s.held...) // an error means that the client is gone
 	s.held = nil
 }
@@ -387,6 +457,9 @@ func (s *Socket) end(reason Reason) {
 	if s.cancel != nil {
 		s.cancel()
 	}
+	if s.expiry != nil {
+		s.ns.srv.timers.Stop(s.expiry)
+	}
 	s.freeReceiver()
 	for id, told := range s.acks {
 		delete(s.acks, id)
@@ -405,7 +478,10 @@ func (s *Socket) end(reason Reason) {
 		s.conn.remove(s)
 	}
 	if was != connecting {
-		s.ns.rooms.remove(s) // not under mu, see enter
+		rooms := s.ns.rooms.remove(s) // not under mu, see enter
+		if h := s.ns.history; h != nil {
+			h.end(s, rooms, reason != ServerDisconnect && reason != ClientDisconnect)
+		}
 	}
 	if !runs {
 		go s.work()

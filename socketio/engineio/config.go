@@ -35,6 +35,11 @@ type Config struct {
 	// MaxConnections is how many sessions are held at once; further handshakes are answered 503. Defaults to 100,000.
 	MaxConnections int
 
+	// Compress makes answers to polling of 1 KiB and more be compressed with gzip for clients that take it. It costs CPU,
+	// about 1 MB for each answer that is being compressed, and under TLS a secret if the answer has one beside what an
+	// attacker chose. Defaults to false.
+	Compress bool
+
 	// AllowedOrigins are the origins, such as "https://example.com", whose pages may connect. Requests from any other
 	// are refused, WebSockets too, which CORS alone would let in. Requests without an Origin header, which no browser
 	// sends across origins, and those from the server's own host are always allowed. "*" allows every page on the web
@@ -64,6 +69,8 @@ const (
 	upgradeHold = 50 * time.Millisecond
 	// collisionHold is how long it may take to notice that the client has given up one of two polling requests.
 	collisionHold = 10 * time.Millisecond
+	// compressFrom is the size of the smallest answer that is compressed, in bytes.
+	compressFrom = 1 << 10
 	// writeTimeout bounds the writing of one HTTP answer.
 	writeTimeout = 20 * time.Second
 )

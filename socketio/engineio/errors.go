@@ -30,6 +30,9 @@ var ErrClosed = errors.New("engineio: connection is closed")
 // ErrSlowConsumer is what sending returns when it has overflowed the client's queue and closed its connection.
 var ErrSlowConsumer = errors.New("engineio: client reads too slowly")
 
+// ErrBusy is what an accept function returns for clients that may try again later: they are answered 503.
+var ErrBusy = errors.New("too many connections")
+
 // requestError is a refused HTTP request. The codes and messages are those of the Node server.
 type requestError struct {
 	code    int

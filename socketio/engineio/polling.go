@@ -1,11 +1,14 @@
 package engineio
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -98,8 +101,13 @@ func (c *Conn) servePoll(w http.ResponseWriter, r *http.Request) *requestError {
 	if refusal != nil {
 		return refusal
 	}
+	body := encodePayload(answer)
+	if cfg.Compress && len(body) >= compressFrom && takesGzip(r) {
+		w.Header().Set("Content-Encoding", "gzip")
+		body = compress(body)
+	}
 	w.Header().Set("Cache-Control", "no-store")
-	writeBody(w, http.StatusOK, "text/plain; charset=UTF-8", encodePayload(answer))
+	writeBody(w, http.StatusOK, "text/plain; charset=UTF-8", body)
 	if err := ctl.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		c.fault(0) // what was taken for this answer is lost
 	}
@@ -265,3 +273,29 @@ func readBody(r *http.Request, limit int) ([]byte, error) {
 
 // writeEmpty answers a request that broke the rules of polling.
 func writeEmpty(w http.ResponseWriter) { w.WriteHeader(http.StatusBadRequest) }
+
+// takesGzip tells whether a request accepts gzip. Refusing it by a weight of zero is seen only as browsers would write it.
+func takesGzip(r *http.Request) bool {
+	for coding := range strings.SplitSeq(r.Header.Get("Accept-Encoding"), ",") {
+		name, weight, _ := strings.Cut(strings.TrimSpace(coding), ";")
+		if strings.EqualFold(name, "gzip") && strings.TrimSpace(weight) != "q=0" {
+			return true
+		}
+	}
+	return false
+}
+
+var compressors = sync.Pool{New: func() any {
+	z, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed) // the level is valid
+	return z
+}}
+
+func compress(body []byte) []byte {
+	z := compressors.Get().(*gzip.Writer)
+	defer compressors.Put(z)
+	var out bytes.Buffer
+	z.Reset(&out)
+	z.Write(body) // a bytes.Buffer does not fail
+	z.Close()
+	return out.Bytes()
+}

@@ -1,6 +1,7 @@
 package engineio_test
 
 import (
+	"compress/gzip"
 	"context"
 	"io"
 	"net/http"
@@ -277,5 +278,46 @@ func TestAbandonedPollThatComesLate(t *testing.T) {
 		h.Do(ctx, wiretest.Request{Query: "EIO=4&transport=polling&sid=" + sid})
 		expect(t, <-polled, 400, unknownSession)
 		(<-h.sessions).expectClosed(t, engineio.TransportError)
+	})
+}
+
+func TestCompression(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		h := serve(t, engineio.Config{Compress: true})
+		sid := h.Open()
+		c := (<-h.sessions).conn
+		for _, test := range []struct {
+			size       int
+			accept     string
+			compressed bool
+		}{
+			{1023, "gzip, deflate", true}, {1022, "gzip, deflate", false}, {5000, "", false}, {5000, "br, GZIP;q=0.5", true}, {5000, "gzip;q=0", false},
+		} {
+			m := strings.Repeat("x", test.size)
+			c.Send(text(m))
+			a, err := h.Do(t.Context(), wiretest.Request{
+				Query: "EIO=4&transport=polling&sid=" + sid, Header: http.Header{"Accept-Encoding": {test.accept}},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			body := a.Body
+			if got := a.Header.Get("Content-Encoding") == "gzip"; got != test.compressed {
+				t.Errorf("%d bytes for %q: compressed %t", test.size, test.accept, got)
+			} else if got {
+				z, err := gzip.NewReader(strings.NewReader(a.Body))
+				if err != nil {
+					t.Fatal(err)
+				}
+				b, err := io.ReadAll(z)
+				if err != nil {
+					t.Fatal(err)
+				}
+				body = string(b)
+			}
+			if body != "4"+m {
+				t.Errorf("%d bytes for %q: got %d", test.size, test.accept, len(body))
+			}
+		}
 	})
 }

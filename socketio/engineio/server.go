@@ -2,6 +2,7 @@ package engineio
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -33,7 +34,7 @@ type Server struct {
 }
 
 // NewServer returns a server that hands each new session to accept, while its handshake is being answered. Accept must
-// not keep the request. An error refuses the client: it is answered 403 with the error's text.
+// not keep the request. An error refuses the client: it is answered 403 with the error's text, or 503 for [ErrBusy].
 func NewServer(cfg Config, accept func(*Conn, *http.Request) (Receiver, error)) *Server {
 	cfg = cfg.withDefaults()
 	timings := `,"pingInterval":` + strconv.FormatInt(cfg.PingInterval.Milliseconds(), 10) +
@@ -144,13 +145,18 @@ func (s *Server) handshake(w http.ResponseWriter, r *http.Request, upgrade bool,
 	}
 	if !s.add(c) {
 		s.refused.Add(1)
-		writeUnavailable(w, "too many connections")
+		writeUnavailable(w, ErrBusy.Error())
 		return nil
 	}
 	recv, err := s.accept(c, r)
 	if err != nil {
 		s.remove(c)
 		s.running.Done()
+		if errors.Is(err, ErrBusy) {
+			s.refused.Add(1)
+			writeUnavailable(w, err.Error())
+			return nil
+		}
 		return &requestError{errForbidden.code, err.Error()}
 	}
 	s.opened.Add(1)

@@ -25,6 +25,19 @@ func (e Encoded) Len() int {
 	return n
 }
 
+// EndsInString reports whether the last argument of an event, or its name if it has none, is a string.
+func (e Encoded) EndsInString() bool {
+	return len(e.Text) > 1 && e.Text[len(e.Text)-2] == '"'
+}
+
+// WithString returns a copy of an event with one argument more.
+func (e Encoded) WithString(s string) Encoded {
+	text := make([]byte, 0, len(e.Text)+len(s)+len(`,""`))
+	text = append(append(text, e.Text[:len(e.Text)-1]...), ',')
+	e.Text = append(appendString(text, s), ']')
+	return e
+}
+
 // EncodeEvent encodes an event. Of its arguments a [json.RawMessage] goes out byte for byte if it is valid, a []byte and
 // every [Binary] in an argument as an attachment, a [Value] as what it was; the rest as [json.Marshal] encodes it. A
 // float that is no number becomes null, as in JavaScript. The id is that of the acknowledgement wanted, or [NoID].
