@@ -28,7 +28,7 @@ type Request struct {
 	RequestID string
 }
 
-// Result is a valid answer. Unknown fields are nil.
+// Result is a valid answer. Unknown fields are nil; one of them, or the processed image, is always known.
 type Result struct {
 	Brand, Model, Colorway *Field
 	ProcessedImageURL      string // "" when there is none
