@@ -255,7 +255,9 @@ func TestDemo(t *testing.T) {
 	defer cancel()
 	out := &syncBuffer{lines: make(chan string, 1000)}
 	ended := make(chan int, 1)
-	go func() { ended <- run(ctx, []string{"demo"}, []string{"PORT=0", "LOUPE_DATA_DIR=" + t.TempDir()}, out, out) }()
+	go func() {
+		ended <- run(ctx, []string{"demo"}, []string{"PORT=0", "LOUPE_DATA_DIR=" + t.TempDir()}, out, out)
+	}()
 	for line := ""; !strings.Contains(line, "Ctrl-C"); {
 		select {
 		case line = <-out.lines:

@@ -133,7 +133,7 @@ func (s *server) nothingLeft(t *testing.T) {
 	if err != nil || len(page.Items) > 0 {
 		t.Errorf("%d assets left, %v", len(page.Items), err)
 	}
-	for deadline := time.Now().Add(2 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Second); ; <-time.After(5 * time.Millisecond) {
 		var files []string
 		err := filepath.WalkDir(filepath.Join(s.dir, "images"), func(path string, d fs.DirEntry, err error) error {
 			if err == nil && !d.IsDir() {

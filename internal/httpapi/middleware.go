@@ -33,7 +33,7 @@ func (a *api) wrap(mux *http.ServeMux) http.Handler {
 		answer.Header().Set("X-Request-Id", id)
 		answer.Header().Set("X-Content-Type-Options", "nosniff")
 		defer func() {
-			if v := recover(); v != nil && v != http.ErrAbortHandler {
+			if v := recover(); v != nil {
 				a.recovered(answer, r, v)
 			}
 			took := time.Since(started)

@@ -259,7 +259,7 @@ func (b *uploadBody) nextPart(parts *multipart.Reader) (*multipart.Part, error) 
 	b.inHeader, b.headerBytes = true, 0
 	part, err := parts.NextRawPart()
 	b.inHeader = false
-	if err == io.EOF { //nolint:errorlint // bare EOF is the closing boundary, a wrapped one a cut body
+	if err == io.EOF { // bare, it is the closing boundary; wrapped, a cut body
 		return nil, err
 	}
 	if err != nil {
