@@ -72,7 +72,7 @@ const question1 = `{"imageUrl":"http://x/a","category":"sneaker"}`
 // The way the server goes: the client of the contract, over the transport in the process.
 func TestThroughTheClient(t *testing.T) {
 	t.Parallel()
-	h := house{files: map[string][]byte{"http://x/a": sample.Sneaker(), "http://x/text": []byte("text"), "http://x/b": sample.Camera()}}
+	h := house{files: map[string][]byte{"http://x/a": sample.Sneaker(), "http://x/text": []byte("text")}}
 	client, err := analyze.New(analyze.Config{URL: "http://builtin", Transport: analyze.HandlerTransport(New(h.config())), SnakeCase: true})
 	if err != nil {
 		t.Fatal(err)
@@ -80,14 +80,12 @@ func TestThroughTheClient(t *testing.T) {
 	if err := client.Health(t.Context()); err != nil {
 		t.Error(err)
 	}
-	for photo, want := range map[string]string{"http://x/a": "Red / White / Black", "http://x/b": "Black / Light Grey"} {
-		r, err := client.Analyze(t.Context(), analyze.Request{ImageURL: photo, Category: "sneaker"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if r.Colorway == nil || !strings.HasPrefix(r.Colorway.Value, want) || r.Brand != nil || r.Model != nil || r.ProcessedImageURL != photo+".processed" {
-			t.Errorf("%s: got %+v of %+v, want %s", photo, r, r.Colorway, want)
-		}
+	r, err := client.Analyze(t.Context(), analyze.Request{ImageURL: "http://x/a", Category: "sneaker"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Colorway == nil || r.Colorway.Value != "Red / White / Black" || r.Brand != nil || r.Model != nil || r.ProcessedImageURL != "http://x/a.processed" {
+		t.Errorf("got %+v of %+v", r, r.Colorway)
 	}
 	_, err = client.Analyze(t.Context(), analyze.Request{ImageURL: "http://x/text"})
 	if e := (*analyze.Error)(nil); !errors.As(err, &e) || e.Class != analyze.Permanent || e.Status != 422 {
