@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
@@ -131,12 +132,11 @@ func unavailable(err error) error {
 func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {
 	e := asAPIError(err)
 	status := statuses[e.code]
-	switch {
-	case status >= 500:
-		a.Log.ErrorContext(r.Context(), "request failed", "code", e.code, "error", err, "requestId", requestID(r))
-	default:
-		a.Log.DebugContext(r.Context(), "request refused", "code", e.code, "error", err, "requestId", requestID(r))
+	level := slog.LevelInfo
+	if status >= 500 {
+		level = slog.LevelError
 	}
+	a.Log.Log(r.Context(), level, "request refused", "code", e.code, "error", err, "path", r.URL.Path, "requestId", requestID(r))
 	if e.code == codeUnavailable {
 		w.Header().Set("Retry-After", strconv.Itoa(int(retryAfter.Seconds())))
 	}

@@ -24,7 +24,8 @@ func (a *api) wrap(mux *http.ServeMux) http.Handler {
 		}
 		r = r.WithContext(context.WithValue(r.Context(), requestIDKey{}, id))
 		h, pattern := mux.Handler(r)
-		if pattern == realtimePattern {
+		welcome := a.LocalToken == nil || loopbackHost(r.Host)
+		if pattern == realtimePattern && welcome {
 			h.ServeHTTP(w, r) // takes connections over, and answers CORS by its own rules
 			return
 		}
@@ -44,7 +45,7 @@ func (a *api) wrap(mux *http.ServeMux) http.Handler {
 			}
 		}()
 		switch {
-		case a.LocalToken != nil && !loopbackHost(r.Host):
+		case !welcome:
 			a.fail(answer, r, &apiError{code: codeForbidden, message: "Without JWT_SECRET this server answers to loopback names only"})
 		case a.cors(answer, r):
 		case pattern == "":

@@ -45,6 +45,7 @@ func (p *Pipeline) Process(ctx context.Context, job queue.Job) error {
 	took := time.Since(started)
 	p.observeAttempt(ctx, err, took)
 	if err != nil {
+		p.Log.WarnContext(ctx, "attempt failed", "job", job.ID, "attempt", job.Attempt, "of", job.MaxAttempts, "took", took, "error", err)
 		return p.attemptFailed(ctx, *a, job, err, took)
 	}
 	p.outage.over(job.ID)
