@@ -25,17 +25,18 @@ func newAnalyzer(c *config, images image.Store, log *slog.Logger) (*analyze.Clie
 	client := analyze.Config{URL: c.aiServiceURL, SnakeCase: c.aiFields == "snake", Timeout: c.aiTimeout}
 	if c.aiServiceURL == "" {
 		client.URL = "http://builtin"
-		client.Transport = analyze.HandlerTransport(newBuiltin(images, log))
+		client.Transport = analyze.HandlerTransport(newBuiltin(c, images, log))
 	}
 	return analyze.New(client)
 }
 
 // newBuiltin returns the built-in analyzer. It opens our own pictures straight from the image store, others through a
 // client that refuses private addresses, and keeps what it makes in the store.
-func newBuiltin(images image.Store, log *slog.Logger) http.Handler {
-	fetch := builtin.NewFetcher(builtin.FetchConfig{})
+func newBuiltin(c *config, images image.Store, log *slog.Logger) http.Handler {
+	fetch := builtin.NewFetcher(builtin.FetchConfig{MaxBytes: c.maxUpload})
 	return builtin.New(builtin.Config{
-		Logger: log,
+		MaxBytes: c.maxUpload,
+		Logger:   log,
 		Open: func(ctx context.Context, url string) (io.ReadCloser, error) {
 			key, ours := images.KeyOf(url)
 			if !ours {
@@ -108,7 +109,7 @@ func serveAnalyzer(ctx context.Context, c *config, log *slog.Logger) error {
 	}
 	defer images.Close()
 	mux := http.NewServeMux()
-	mux.Handle("/", newBuiltin(images, log))
+	mux.Handle("/", newBuiltin(c, images, log))
 	mux.HandleFunc("GET /images/{key}", func(w http.ResponseWriter, r *http.Request) {
 		if err := httpapi.ServeImage(w, r, images); err != nil {
 			http.NotFound(w, r)
