@@ -7,7 +7,11 @@ import (
 	"reflect"
 	"testing"
 	"time"
+
+	"loupe/internal/testenv"
 )
+
+func TestMain(m *testing.M) { testenv.Main(m) }
 
 func TestDefaults(t *testing.T) {
 	t.Parallel()

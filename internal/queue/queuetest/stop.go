@@ -203,7 +203,6 @@ func testPoison(t *testing.T, w world) {
 	}
 	nothing(t, deaths, 0)
 
-	// A retry forgives the deaths too.
 	if err := q.Retry(t.Context(), "poison"); err != nil {
 		t.Fatal(err)
 	}

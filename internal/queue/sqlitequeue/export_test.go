@@ -13,3 +13,6 @@ const (
 	MaxHold   = maxHold
 	StopWait  = stopWait
 )
+
+// Worker is the name of q in the rows of the jobs that it works on.
+func (q *Queue) Worker() string { return q.worker }

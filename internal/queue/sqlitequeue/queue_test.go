@@ -163,41 +163,40 @@ func TestTransactionsOfAJob(t *testing.T) {
 
 func TestASolePredecessorsJobsStartAtOnce(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "loupe.db")
-	config := queue.Config{Sole: true, Lease: time.Hour, Grace: time.Millisecond}
-	db := openDB(t, path)
-	q := sqlitequeue.New(db, config, logTo(t))
-	enqueue(t, q, "a")
-	ctx, cancel := context.WithCancel(t.Context())
-	started, release, ended := make(chan struct{}), make(chan struct{}), make(chan error)
-	go func() {
-		ended <- q.Consume(ctx, process(func(context.Context, queue.Job) error {
-			close(started)
-			<-release
-			return nil
-		}))
-	}()
-	<-started
-	if err := db.Close(); err != nil { // it dies
-		t.Fatal(err)
-	}
-	close(release)
-	cancel()
-	if err := <-ended; !errors.Is(err, sqlitedb.ErrClosed) {
-		t.Errorf("Consume without a database: %v", err)
-	}
-
-	q = sqlitequeue.New(openDB(t, path), config, logTo(t))
-	again := make(chan queue.Job)
-	consume(t, q, func(_ context.Context, job queue.Job) error { again <- job; return nil })
-	select {
-	case job := <-again:
-		if job.Starts != 2 || job.Attempt != 1 {
-			t.Errorf("job %+v", job)
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "loupe.db")
+		config := queue.Config{Sole: true, Lease: time.Hour}
+		db := openDB(t, path)
+		q := sqlitequeue.New(db, config, logTo(t))
+		enqueue(t, q, "a")
+		ctx, cancel := context.WithCancel(t.Context())
+		release, ended := make(chan struct{}), make(chan error)
+		go func() {
+			ended <- q.Consume(ctx, process(func(context.Context, queue.Job) error { <-release; return nil }))
+		}()
+		synctest.Wait()
+		if err := db.Close(); err != nil { // it dies
+			t.Fatal(err)
 		}
-	case <-time.After(30 * time.Second):
-		t.Error("it waits for the lease to end")
-	}
+		close(release)
+		cancel()
+		begin := time.Now()
+		if err := <-ended; !errors.Is(err, sqlitedb.ErrClosed) {
+			t.Errorf("Consume without a database: %v", err)
+		}
+		if took := time.Since(begin); took > 20*time.Second+2*time.Second {
+			t.Errorf("it went on trying for %s, beyond its grace period", took)
+		}
+
+		q = sqlitequeue.New(openDB(t, path), config, logTo(t))
+		begin = time.Now()
+		again := make(chan queue.Job)
+		stop := consume(t, q, func(_ context.Context, job queue.Job) error { again <- job; return nil })
+		if job := <-again; job.Starts != 2 || job.Attempt != 1 || time.Since(begin) > 0 {
+			t.Errorf("after %s: %+v", time.Since(begin), job)
+		}
+		stop()
+	})
 }
 
 func TestADeafHandlerDoesNotHoldUpTheEnd(t *testing.T) {
@@ -275,7 +274,7 @@ func TestTheClockMayBeSet(t *testing.T) {
 	})
 }
 
-func TestLeases(t *testing.T) {
+func TestALeaseIsKeptWhileTheJobRuns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		q, db := open(t, queue.Config{Timeout: time.Hour})
@@ -287,23 +286,128 @@ func TestLeases(t *testing.T) {
 		synctest.Wait()
 		stopOther := consume(t, other, func(context.Context, queue.Job) error { starts.Add(1); return nil })
 		time.Sleep(100 * time.Second) //nolint:forbidigo // in a bubble
-		if n := starts.Load(); n != 1 {
-			t.Errorf("%d starts", n)
-		}
-		// The row loses its owner, as it would to a worker that took it for dead.
-		change(t, db, "UPDATE jobs SET worker = 'another'")
-		time.Sleep(16 * time.Second) //nolint:forbidigo // in a bubble: half a lease, and a bit
 		close(goOn)
 		synctest.Wait()
-		if got := state(t, q, "long"); got != queue.Active {
-			t.Errorf("a worker that lost its job has made it %s", got)
-		}
-		time.Sleep(time.Minute) //nolint:forbidigo // in a bubble
-		if n := starts.Load(); n != 2 || state(t, q, "long") != queue.Completed {
-			t.Errorf("the other one, dead from the start, still has the job: %d starts", n)
+		if n := starts.Load(); n != 1 || state(t, q, "long") != queue.Completed {
+			t.Errorf("%d starts", n)
 		}
 		stop()
 		stopOther()
+	})
+}
+
+// A worker that has lost its job must not end it, whether it has noticed or not.
+func TestALostJobIsNotEnded(t *testing.T) {
+	t.Parallel()
+	for name, late := range map[string]time.Duration{"unnoticed": 0, "noticed": 16 * time.Second} { // half a lease, and a bit
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				q, db := open(t, queue.Config{})
+				enqueue(t, q, "a")
+				goOn := make(chan struct{})
+				var starts atomic.Int32
+				var cause error
+				stop := consume(t, q, func(ctx context.Context, _ queue.Job) error {
+					if starts.Add(1) == 1 {
+						<-goOn
+						cause = context.Cause(ctx)
+					}
+					return nil
+				})
+				synctest.Wait()
+				change(t, db, "UPDATE jobs SET worker = 'another', starts = starts + 1")
+				time.Sleep(late) //nolint:forbidigo // in a bubble
+				close(goOn)
+				synctest.Wait()
+				if got := state(t, q, "a"); got != queue.Active {
+					t.Errorf("it has made the job %s", got)
+				}
+				if noticed := errors.Is(cause, queue.ErrLeaseLost); noticed != (late > 0) {
+					t.Errorf("the context ended by %v", cause)
+				}
+				time.Sleep(time.Minute) //nolint:forbidigo // in a bubble: the other one gives no sign of life
+				if n := starts.Load(); n != 2 || state(t, q, "a") != queue.Completed {
+					t.Errorf("%d starts", n)
+				}
+				stop()
+			})
+		})
+	}
+}
+
+// A commit may fail and yet have happened: then a row says that we work on a job of which we know nothing.
+func TestAJobThatWeDoNotKnowOf(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q, db := open(t, queue.Config{})
+		stop := consume(t, q, done)
+		synctest.Wait()
+		change(t, db, `INSERT INTO jobs (id, data, max_attempts, created_at, queued_at, state, worker, starts)
+			VALUES ('a', '{}', 3, 0, 0, 'active', ?, 1)`, q.Worker())
+		time.Sleep(10 * time.Second) //nolint:forbidigo // in a bubble: less than a lease
+		if got := state(t, q, "a"); got != queue.Completed {
+			t.Errorf("it is %s", got)
+		}
+		stop()
+	})
+}
+
+// When leases could not be renewed for too long, the jobs may be others'. If they turn out to be ours after all, they
+// wait until their handlers have returned.
+func TestLeasesThatCannotBeRenewed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q, db := open(t, queue.Config{Timeout: time.Hour})
+		enqueue(t, q, "a")
+		goOn := make(chan struct{})
+		var running, starts atomic.Int32
+		var cause error
+		stop := consume(t, q, func(ctx context.Context, _ queue.Job) error {
+			if running.Add(1) > 1 {
+				t.Error("two at once")
+			}
+			if starts.Add(1) == 1 {
+				<-goOn // deaf
+				cause = context.Cause(ctx)
+			}
+			running.Add(-1)
+			return nil
+		})
+		synctest.Wait()
+		change(t, db, "ALTER TABLE jobs RENAME TO away")
+		time.Sleep(35 * time.Second) //nolint:forbidigo // in a bubble: more than a lease
+		change(t, db, "ALTER TABLE away RENAME TO jobs")
+		time.Sleep(time.Minute) //nolint:forbidigo // in a bubble
+		close(goOn)
+		time.Sleep(time.Minute) //nolint:forbidigo // in a bubble
+		if !errors.Is(cause, queue.ErrLeaseLost) || starts.Load() != 2 || state(t, q, "a") != queue.Completed {
+			t.Errorf("cause %v, %d starts", cause, starts.Load())
+		}
+		stop()
+	})
+}
+
+func TestRetryForgivesDeathsAndWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q, db := open(t, queue.Config{Sole: true})
+		enqueue(t, q, "poison")
+		change(t, db, "UPDATE jobs SET state = 'failed', stalls = 4")
+		time.Sleep(time.Hour) //nolint:forbidigo // in a bubble
+		if err := q.Retry(t.Context(), "poison"); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := q.Counts(t.Context()); err != nil || n.OldestWaiting > 0 {
+			t.Errorf("at once it has waited for %s, %v", n.OldestWaiting, err)
+		}
+		change(t, db, "UPDATE jobs SET state = 'active', worker = 'dead'")
+		stop := consume(t, q, done)
+		synctest.Wait()
+		if got := state(t, q, "poison"); got != queue.Completed {
+			t.Errorf("after one more death it is %s", got)
+		}
+		stop()
 	})
 }
 

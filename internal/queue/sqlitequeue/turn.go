@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	_ "embed"
 	"fmt"
-	"slices"
 	"time"
 
 	"loupe/internal/queue"
@@ -63,7 +62,6 @@ func (c *consumer) keepsLeases() bool { return !c.config.Sole && len(c.running) 
 // afterFailure returns when to try again. What could not be written stays to be written. Leases that could not be
 // renewed for too long have run out: others may have taken the jobs.
 func (c *consumer) afterFailure(ctx context.Context, now time.Time) time.Time {
-	c.reclaimAt = now // perhaps it was committed after all, and jobs are active that nobody works on
 	if c.keepsLeases() && now.Sub(c.renewed) >= c.config.Lease {
 		var lost []*run
 		for r := range c.running {
@@ -204,16 +202,12 @@ func (t *turn) takeJobs(ctx context.Context, tx *sqlitedb.Tx) error {
 	if paused || free <= 0 {
 		return nil
 	}
-	first := len(t.started)
-	if _, err := tx.Query(ctx, func(row sqlitedb.Row) error {
+	_, err := tx.Query(ctx, func(row sqlitedb.Row) error {
 		r, _, err := t.c.scanRun(row)
 		t.started = append(t.started, r)
 		return err
-	}, takeSQL, t.c.q.worker, now, free); err != nil {
-		return err
-	}
-	slices.SortFunc(t.started[first:], func(a, b *run) int { return int(a.seq - b.seq) })
-	return nil
+	}, takeSQL, t.c.q.worker, now, free)
+	return err
 }
 
 // sweepBatch is how many old jobs one turn removes at most, of each kind.
