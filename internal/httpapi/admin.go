@@ -14,15 +14,18 @@ func (a *api) queueStatus(w http.ResponseWriter, r *http.Request, _ auth.User) e
 	if err != nil {
 		return unavailable(err)
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"success": true, "data": map[string]any{
-		"waiting":         counts.Waiting,
-		"active":          counts.Active,
-		"completed":       counts.Completed,
-		"failed":          counts.Failed,
-		"delayed":         counts.Delayed,
-		"paused":          counts.Paused,
-		"oldestWaitingMs": counts.OldestWaiting.Milliseconds(),
-	}})
+	writeData(w, http.StatusOK, struct {
+		Waiting         int   `json:"waiting"`
+		Active          int   `json:"active"`
+		Completed       int   `json:"completed"`
+		Failed          int   `json:"failed"`
+		Delayed         int   `json:"delayed"`
+		Paused          int   `json:"paused"`
+		OldestWaitingMS int64 `json:"oldestWaitingMs"`
+	}{
+		counts.Waiting, counts.Active, counts.Completed, counts.Failed, counts.Delayed, counts.Paused,
+		counts.OldestWaiting.Milliseconds(),
+	})
 	return nil
 }
 

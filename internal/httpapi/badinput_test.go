@@ -107,6 +107,9 @@ func TestBadForms(t *testing.T) {
 			s := newServer(t, nil)
 			a := s.upload(t, bearer, nil, c.fields...)
 			a.expect(t, c.status, c.code)
+			if bytes.Contains(a.body, []byte(".jpg")) || bytes.Contains(a.body, []byte(".png")) {
+				t.Errorf("the answer names the key of the image: %s", a.body)
+			}
 			if details := a.error(t).Details; c.field != "" && (len(details) != 1 || details[0].Field != c.field || details[0].Message == "") {
 				t.Errorf("details %+v, want one about %s", details, c.field)
 			}

@@ -163,6 +163,14 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	_ = json.NewEncoder(w).Encode(v) // the client has gone; there is nobody to tell
 }
 
+// writeData answers with the shape that the contract's older routes have.
+func writeData(w http.ResponseWriter, status int, data any) {
+	writeJSON(w, status, struct {
+		Success bool `json:"success"`
+		Data    any  `json:"data"`
+	}{true, data})
+}
+
 // maxJSON bounds the body of a JSON request.
 const maxJSON = 64 << 10
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"loupe/internal/asset"
 	"loupe/internal/auth"
 	"loupe/internal/image"
 	"loupe/internal/pipeline"
@@ -48,12 +49,12 @@ func (a *api) upload(w http.ResponseWriter, r *http.Request, u auth.User) error 
 }
 
 func writeReceipt(w http.ResponseWriter, receipt pipeline.Receipt) {
-	writeJSON(w, http.StatusAccepted, map[string]any{"success": true, "data": map[string]any{
-		"assetId": receipt.AssetID,
-		"jobId":   receipt.JobID,
-		"status":  receipt.Status,
-		"message": "Asset queued for AI analysis",
-	}})
+	writeData(w, http.StatusAccepted, struct {
+		AssetID string       `json:"assetId"`
+		JobID   string       `json:"jobId"`
+		Status  asset.Status `json:"status"`
+		Message string       `json:"message"`
+	}{receipt.AssetID, receipt.JobID, receipt.Status, "Asset queued for AI analysis"})
 }
 
 // receive reads the form and submits its photo.
@@ -197,7 +198,7 @@ func (a *api) formError(err error) error {
 			details: []detail{{"image", "Must be a JPEG, PNG, WebP or GIF image"}},
 		}
 	case errors.Is(err, image.ErrEmpty), errors.Is(err, image.ErrTooManyPx), errors.Is(err, image.ErrMalformed):
-		return invalid("Invalid image", "image", upperFirst(err.Error()))
+		return invalid("Invalid image", "image", whatIsWrong(err))
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return invalid("The body stopped coming", "body", fmt.Sprintf("Must not pause for longer than %s", readIdle))
 	case errors.Is(err, errPartHeader):
@@ -210,7 +211,18 @@ func (a *api) formError(err error) error {
 	return unavailable(err)
 }
 
-func upperFirst(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
+// whatIsWrong returns what the intake said of an image, without what others have wrapped around it.
+func whatIsWrong(err error) string {
+	text := err.Error()
+	for e := err; e != nil; e = errors.Unwrap(e) {
+		text = e.Error()
+		switch errors.Unwrap(e) { //nolint:errorlint // the last but one of the chain is what we look for
+		case image.ErrTooManyPx, image.ErrMalformed:
+			return strings.ToUpper(text[:1]) + text[1:]
+		}
+	}
+	return strings.ToUpper(text[:1]) + text[1:]
+}
 
 // errPartHeader: a part's header is too long. errBody: the form is not well-formed, or the connection broke.
 var (
