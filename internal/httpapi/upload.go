@@ -214,12 +214,8 @@ func (a *api) formError(err error) error {
 // whatIsWrong returns what the intake said of an image, without what others have wrapped around it.
 func whatIsWrong(err error) string {
 	text := err.Error()
-	for e := err; e != nil; e = errors.Unwrap(e) {
-		text = e.Error()
-		switch errors.Unwrap(e) { //nolint:errorlint // the last but one of the chain is what we look for
-		case image.ErrTooManyPx, image.ErrMalformed:
-			return strings.ToUpper(text[:1]) + text[1:]
-		}
+	for inner := errors.Unwrap(err); errors.Unwrap(inner) != nil; inner = errors.Unwrap(inner) {
+		text = inner.Error() // up to the one that wraps the bare sentinel
 	}
 	return strings.ToUpper(text[:1]) + text[1:]
 }
