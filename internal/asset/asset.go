@@ -38,24 +38,26 @@ type Asset struct {
 	EventPending bool
 }
 
-// Image is one stored picture.
+// Image is one stored picture. The JSON names here and below are for stores: what they have written must stay readable.
 type Image struct {
-	Key      string // in our image store; empty when the picture is not ours
-	URL      string
-	Width    int // as displayed, orientation applied; 0 when unknown
-	Height   int
-	Bytes    int64
-	MIMEType string
-	SHA256   string // hex, of the stored bytes
+	Key      string `json:"key,omitempty"` // in our image store; empty when the picture is not ours
+	URL      string `json:"url"`
+	Width    int    `json:"width,omitempty"` // as displayed, orientation applied; 0 when unknown
+	Height   int    `json:"height,omitempty"`
+	Bytes    int64  `json:"bytes,omitempty"`
+	MIMEType string `json:"mimeType,omitempty"`
+	SHA256   string `json:"sha256,omitempty"` // hex, of the stored bytes
 }
 
 // Analysis is what the AI service said of the image, or why it could not.
 type Analysis struct {
-	Brand, Model, Colorway *Field // nil: unknown
+	Brand    *Field `json:"brand,omitempty"` // nil: unknown
+	Model    *Field `json:"model,omitempty"`
+	Colorway *Field `json:"colorway,omitempty"`
 
-	ProcessedAt time.Time // zero: never
-	Error       string    // a sentence for the user; set with FailedAt
-	FailedAt    time.Time
+	ProcessedAt time.Time `json:"processedAt,omitzero"`
+	Error       string    `json:"error,omitempty"` // a sentence for the user; set with FailedAt
+	FailedAt    time.Time `json:"failedAt,omitzero"`
 }
 
 // Known reports whether at least one field is known, which is what makes an asset active rather than partial.

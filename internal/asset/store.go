@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -70,6 +71,39 @@ type Change struct {
 	Log []Entry // appended to the timeline
 }
 
+// Apply makes the change, but for its Log, if its compare holds; otherwise a stays as it is, and the error is
+// [ErrConflict]. Every store calls it within the atomic step of Transition.
+func (c Change) Apply(a *Asset) error {
+	if a.JobID != c.JobID || !slices.Contains(c.From, a.Status) {
+		return ErrConflict
+	}
+	if c.To != "" && c.To != a.Status {
+		if !a.Status.CanBecome(c.To) {
+			return fmt.Errorf("%w: %s cannot become %s", ErrConflict, a.Status, c.To)
+		}
+		a.Status = c.To
+	}
+	if c.NextRun > 0 {
+		a.Run, a.JobID = c.NextRun, JobID(a.ID, c.NextRun)
+	}
+	if c.Original != nil {
+		a.Original = *c.Original
+	}
+	if c.Processed != nil {
+		a.Processed = c.Processed
+	}
+	if c.Analysis != nil {
+		a.Analysis = c.Analysis
+	}
+	if c.EventPending != nil {
+		a.EventPending = *c.EventPending
+	}
+	if !c.At.IsZero() {
+		a.UpdatedAt = c.At
+	}
+	return nil
+}
+
 // Patch is an owner's edit. Nil members stay as they are; an empty string clears a detail.
 type Patch struct {
 	At       time.Time // becomes UpdatedAt; required
@@ -117,9 +151,12 @@ type Query struct {
 	Status       Status    // "" for all
 	Category     string    // "" for all
 	UpdatedAfter time.Time // zero for all; strictly after
-	Limit        int       // 1 to 100
+	Limit        int       // 1 to MaxPage; beyond, the nearest of them
 	Cursor       string    // Page.Next of the page before; "" for the first
 }
+
+// MaxPage is the length of the longest page.
+const MaxPage = 100
 
 // Page is one page of assets and the cursor of the next, "" when there is none.
 type Page struct {

@@ -49,7 +49,8 @@ type Handler interface {
 	//	any other       the attempt is spent: another follows after the backoff, or the job is a dead letter
 	Process(ctx context.Context, job Job) error
 
-	// Dead is told of a job that became a dead letter without an attempt having ended: its worker died too often.
+	// Dead is told of a job that becomes a dead letter without an attempt having ended: its worker died too often. After
+	// a crash it may be told again.
 	Dead(ctx context.Context, job Job, reason string)
 }
 
@@ -141,7 +142,7 @@ type Filter struct {
 	AssetID string // member "assetId" of the payload
 	UserID  string // member "userId" of the payload
 	Text    string // found in the id, the payload or the last error, whatever its case
-	Limit   int    // 1 to MaxPage
+	Limit   int    // 1 to MaxPage; beyond, the nearest of them
 	Cursor  string // Page.Next of the page before; "" for the first
 }
 

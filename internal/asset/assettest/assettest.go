@@ -134,6 +134,7 @@ func testRoundTrip(t *testing.T, w *world) {
 }
 
 func testListPages(t *testing.T, w *world) {
+	w.create(t, func(a *asset.Asset) { a.Owner += "x" }) // not ours to see
 	var want []string
 	for i := range 25 { // five at each of five moments
 		a := w.create(t, func(a *asset.Asset) { a.CreatedAt = base.Add(time.Duration(i/5) * time.Second) })
@@ -166,6 +167,11 @@ func testListPages(t *testing.T, w *world) {
 		}
 		if len(got) != len(want) || len(seen) != len(want) {
 			t.Errorf("limit %d: %d assets, %d different, want %d", limit, len(got), len(seen), len(want))
+		}
+	}
+	for limit, want := range map[int]int{-1: 1, 0: 1, 1000: 25} { // beyond the bounds it is the nearest of them
+		if page, err := w.List(t.Context(), asset.Query{Owner: w.owner, Limit: limit}); err != nil || len(page.Items) != want {
+			t.Errorf("limit %d: %d assets, %v; want %d", limit, len(page.Items), err, want)
 		}
 	}
 	if page, err := w.List(t.Context(), asset.Query{Owner: "nobody", Limit: 10}); err != nil || len(page.Items) > 0 || page.Next != "" {
@@ -514,6 +520,11 @@ func testTimeline(t *testing.T, w *world) {
 }
 
 func testMissed(t *testing.T, w *world) {
+	foreign := w.fresh()
+	foreign.Owner += "x"
+	if err := w.Create(t.Context(), foreign, asset.Entry{At: base.Add(time.Millisecond), Event: asset.EventFinished, Payload: json.RawMessage(`"foreign"`)}); err != nil {
+		t.Fatal(err)
+	}
 	for i := range 10 {
 		a := w.fresh()
 		err := w.Create(t.Context(), a,

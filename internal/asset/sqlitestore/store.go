@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"slices"
 	"time"
 
 	"loupe/internal/asset"
@@ -21,9 +20,6 @@ type Store struct{ db *sqlitedb.DB }
 // New returns a Store on an open database.
 func New(db *sqlitedb.DB) *Store { return &Store{db} }
 
-// columns are those of an asset, in the order of row.scan and row.values.
-const columns = `id, owner, category, status, original, processed, analysis, details, job_id, run, created_at, updated_at, event_pending`
-
 // Create implements [asset.Store].
 func (s *Store) Create(ctx context.Context, a asset.Asset, log ...asset.Entry) error {
 	values, err := encode(a)
@@ -31,8 +27,7 @@ func (s *Store) Create(ctx context.Context, a asset.Asset, log ...asset.Entry) e
 		return err
 	}
 	return s.db.Write(ctx, func(tx *sqlitedb.Tx) error {
-		n, err := tx.Exec(ctx, `INSERT INTO assets (`+columns+`)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`, values...)
+		n, err := tx.Exec(ctx, createSQL, values...)
 		if err != nil {
 			return err
 		}
@@ -58,7 +53,7 @@ func one(ctx context.Context, q querier, id string) (asset.Asset, error) {
 	n, err := q.Query(ctx, func(row sqlitedb.Row) (err error) {
 		a, err = decode(row)
 		return err
-	}, `SELECT `+columns+` FROM assets WHERE id = ?`, id)
+	}, getSQL, id)
 	if err == nil && n == 0 {
 		err = asset.ErrNotFound
 	}
@@ -78,15 +73,13 @@ func (s *Store) List(ctx context.Context, q asset.Query) (asset.Page, error) {
 	if !q.UpdatedAfter.IsZero() {
 		after = q.UpdatedAfter.UnixMilli()
 	}
+	limit := min(max(q.Limit, 1), asset.MaxPage)
 	var page asset.Page
-	_, err := s.db.Query(ctx, collect(&page.Items), `SELECT `+columns+` FROM assets
-		WHERE owner = ?1 AND (created_at, id) < (?2, ?3)
-		AND (?4 = '' OR status = ?4) AND (?5 = '' OR category = ?5) AND updated_at > ?6
-		ORDER BY created_at DESC, id DESC LIMIT ?7`,
-		q.Owner, before, beforeID, string(q.Status), q.Category, after, q.Limit+1)
-	if err == nil && len(page.Items) > q.Limit {
-		page.Items = page.Items[:q.Limit]
-		last := page.Items[q.Limit-1]
+	_, err := s.db.Query(ctx, collect(&page.Items), listSQL,
+		q.Owner, before, beforeID, string(q.Status), q.Category, after, limit+1)
+	if err == nil && len(page.Items) > limit {
+		page.Items = page.Items[:limit]
+		last := page.Items[limit-1]
 		page.Next = sqlitedb.EncodeCursor(last.CreatedAt.UnixMilli(), last.ID)
 	}
 	return page, err
@@ -107,44 +100,15 @@ func (s *Store) Transition(ctx context.Context, id string, c asset.Change) (a as
 		if a, err = one(ctx, tx, id); err != nil {
 			return err
 		}
-		if a.JobID != c.JobID || !slices.Contains(c.From, a.Status) {
-			return asset.ErrConflict
+		if err := c.Apply(&a); err != nil {
+			return err
 		}
-		if c.To != "" && c.To != a.Status && !a.Status.CanBecome(c.To) {
-			return fmt.Errorf("%w: %s cannot become %s", asset.ErrConflict, a.Status, c.To)
-		}
-		apply(&a, c)
 		if err := save(ctx, tx, a); err != nil {
 			return err
 		}
 		return appendLog(ctx, tx, a, c.Log)
 	})
 	return a, err
-}
-
-// apply makes the change that has been allowed.
-func apply(a *asset.Asset, c asset.Change) {
-	if c.To != "" {
-		a.Status = c.To
-	}
-	if c.NextRun > 0 {
-		a.Run, a.JobID = c.NextRun, asset.JobID(a.ID, c.NextRun)
-	}
-	if c.Original != nil {
-		a.Original = *c.Original
-	}
-	if c.Processed != nil {
-		a.Processed = c.Processed
-	}
-	if c.Analysis != nil {
-		a.Analysis = c.Analysis
-	}
-	if c.EventPending != nil {
-		a.EventPending = *c.EventPending
-	}
-	if !c.At.IsZero() {
-		a.UpdatedAt = c.At
-	}
 }
 
 // Update implements [asset.Store].
@@ -170,7 +134,7 @@ func (s *Store) Delete(ctx context.Context, id, owner string) (a asset.Asset, er
 		n, err := tx.Query(ctx, func(row sqlitedb.Row) (err error) {
 			a, err = decode(row)
 			return err
-		}, `DELETE FROM assets WHERE id = ? AND owner = ? RETURNING `+columns, id, owner)
+		}, deleteSQL, id, owner)
 		if err == nil && n == 0 {
 			err = asset.ErrNotFound
 		}
@@ -182,9 +146,7 @@ func (s *Store) Delete(ctx context.Context, id, owner string) (a asset.Asset, er
 // Unfinished implements [asset.Store].
 func (s *Store) Unfinished(ctx context.Context, olderThan time.Time, after string, limit int) ([]asset.Asset, error) {
 	var items []asset.Asset
-	_, err := s.db.Query(ctx, collect(&items), `SELECT `+columns+` FROM assets
-		WHERE (status IN ('draft', 'processing') OR event_pending) AND updated_at <= ? AND id > ?
-		ORDER BY id LIMIT ?`, olderThan.UnixMilli(), after, limit)
+	_, err := s.db.Query(ctx, collect(&items), unfinishedSQL, olderThan.UnixMilli(), after, max(limit, 0))
 	return items, err
 }
 
@@ -193,12 +155,11 @@ func save(ctx context.Context, tx *sqlitedb.Tx, a asset.Asset) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, `UPDATE assets SET (`+columns+`) = (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
-		WHERE id = ?1`, values...)
+	_, err = tx.Exec(ctx, saveSQL, values...)
 	return err
 }
 
-// encode returns the values of columns.
+// encode returns the columns of an asset, in their order.
 func encode(a asset.Asset) ([]any, error) {
 	values := []any{a.ID, a.Owner, a.Category, string(a.Status)}
 	for _, part := range []any{&a.Original, a.Processed, a.Analysis, a.Details} {
@@ -215,7 +176,7 @@ func encode(a asset.Asset) ([]any, error) {
 	return append(values, a.JobID, a.Run, a.CreatedAt.UnixMilli(), a.UpdatedAt.UnixMilli(), a.EventPending), nil
 }
 
-// decode reads the columns of a row.
+// decode reads the columns of an asset, in their order.
 func decode(row sqlitedb.Row) (asset.Asset, error) {
 	var a asset.Asset
 	var parts [4]*string

@@ -10,8 +10,6 @@ import (
 	"loupe/internal/sqlitedb"
 )
 
-const entryColumns = `at, event, attempt, error, duration_ms, payload`
-
 // Timeline implements [asset.Store].
 func (s *Store) Timeline(ctx context.Context, q asset.TimelineQuery) ([]asset.Entry, error) {
 	limit := q.Limit
@@ -26,11 +24,9 @@ func (s *Store) Timeline(ctx context.Context, q asset.TimelineQuery) ([]asset.En
 	}
 	var err error
 	if q.AssetID != "" {
-		_, err = s.db.Query(ctx, scan, `SELECT `+entryColumns+` FROM asset_events
-			WHERE asset_id = ? ORDER BY seq LIMIT ?`, q.AssetID, limit)
+		_, err = s.db.Query(ctx, scan, timelineSQL, q.AssetID, limit)
 	} else {
-		_, err = s.db.Query(ctx, scan, `SELECT `+entryColumns+` FROM asset_events
-			WHERE event = 'finished' AND owner = ? AND at > ? ORDER BY at, seq LIMIT ?`, q.Owner, q.Since.UnixMilli(), limit)
+		_, err = s.db.Query(ctx, scan, finishedSQL, q.Owner, q.Since.UnixMilli(), limit)
 	}
 	return entries, err
 }
@@ -42,8 +38,7 @@ func appendLog(ctx context.Context, tx *sqlitedb.Tx, a asset.Asset, log []asset.
 		if e.Payload != nil {
 			payload = string(e.Payload)
 		}
-		_, err := tx.Exec(ctx, `INSERT INTO asset_events (asset_id, owner, `+entryColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-			a.ID, a.Owner, e.At.UnixMilli(), e.Event, e.Attempt, e.Error, e.Duration.Milliseconds(), payload)
+		_, err := tx.Exec(ctx, appendSQL, a.ID, a.Owner, e.At.UnixMilli(), e.Event, e.Attempt, e.Error, e.Duration.Milliseconds(), payload)
 		if err != nil {
 			return err
 		}
@@ -51,12 +46,11 @@ func appendLog(ctx context.Context, tx *sqlitedb.Tx, a asset.Asset, log []asset.
 	if len(log) == 0 {
 		return nil
 	}
-	_, err := tx.Exec(ctx, `DELETE FROM asset_events WHERE seq IN (
-		SELECT seq FROM asset_events WHERE asset_id = ?1 AND event <> 'finished' ORDER BY seq
-		LIMIT max(0, (SELECT count(*) FROM asset_events WHERE asset_id = ?1) - ?2))`, a.ID, asset.MaxEntries)
+	_, err := tx.Exec(ctx, trimSQL, a.ID, asset.MaxEntries)
 	return err
 }
 
+// decodeEntry reads at, event, attempt, error, duration_ms and payload.
 func decodeEntry(row sqlitedb.Row) (asset.Entry, error) {
 	var e asset.Entry
 	var at, duration int64

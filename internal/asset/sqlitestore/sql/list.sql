@@ -1,0 +1,12 @@
+-- Lists an owner's assets after some place, newest first.
+--
+-- ?1 owner  ?2 created_at  ?3 id: of the last one seen
+-- ?4 status, '' for all  ?5 category, '' for all  ?6 updated_at, only later ones  ?7 how many
+-- Returns the columns as package sqlitestore decodes them.
+
+SELECT id, owner, category, status, original, processed, analysis, details, job_id, run, created_at, updated_at, event_pending
+FROM assets
+WHERE owner = ?1 AND (created_at, id) < (?2, ?3)
+  AND (?4 = '' OR status = ?4) AND (?5 = '' OR category = ?5) AND updated_at > ?6
+ORDER BY created_at DESC, id DESC
+LIMIT ?7
