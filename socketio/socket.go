@@ -261,6 +261,9 @@ func (s *Socket) connect(auth json.RawMessage) {
 	if !sound {
 		return
 	}
+	if err == nil {
+		err = ctx.Err()
+	}
 	if err != nil {
 		s.refuse(ctx, err)
 		return
@@ -287,19 +290,20 @@ func (s *Socket) begin(cancel context.CancelFunc) bool {
 }
 
 func (s *Socket) refuse(ctx context.Context, err error) {
+	s.mu.Lock()
+	gone := s.state == disconnected
+	s.state = disconnected
+	s.mu.Unlock()
+	if gone {
+		return
+	}
 	reason, told := errors.AsType[*ConnectError](err)
 	if !told {
 		s.ns.srv.cfg.Logger.ErrorContext(ctx, "socket.io middleware failed", "namespace", s.ns.name, "error", err)
 		reason = &ConnectError{Message: "Internal server error"}
 	}
-	s.mu.Lock()
-	gone := s.state == disconnected
-	s.state = disconnected
-	s.mu.Unlock()
 	s.conn.remove(s) // first, for the client may try again as soon as it knows
-	if !gone {
-		s.conn.refuse(s.ns.name, reason)
-	}
+	s.conn.refuse(s.ns.name, reason)
 }
 
 // enter puts the socket into its namespace and into rooms; from then on broadcasts reach it. Before its CONNECT packet the

@@ -229,6 +229,9 @@ func (s *Server) Close(ctx context.Context) error {
 	go func() {
 		s.running.Wait()
 		s.timers.Close()
+		s.mu.Lock()
+		clear(s.conns) // closed ones whose last packets nobody has fetched
+		s.mu.Unlock()
 		close(done)
 	}()
 	select {
