@@ -33,6 +33,7 @@ has redis-server || packages+=(redis-server)
 has_python_modules || packages+=(python3-fastapi python3-socketio python3-requests python3-websocket uvicorn)
 has node || packages+=(nodejs)
 has npm || packages+=(npm)
+has chromium || packages+=(chromium)
 
 if [ ${#packages[@]} -gt 0 ]; then
   if [ -e /etc/debian_version ] && has apt-get && [ "$(id -u)" = 0 ]; then

@@ -28,7 +28,7 @@ var (
 	}
 	Node = Part{
 		Name:   "node",
-		Enable: "install Node.js 18 or newer and run `npm ci` in interop/",
+		Enable: "install Node.js 20 or newer and run `npm ci` in interop/",
 		find: func() error {
 			if _, err := os.Stat(filepath.Join(Root(), "interop", "node_modules")); err != nil {
 				return errors.New("interop/node_modules is not there")
@@ -41,8 +41,13 @@ var (
 		Enable: "install Python 3 with " + strings.Join(pythonModules, ", ") + " (Debian: python3-fastapi and so on)",
 		find:   func() error { _, err := findPython(); return err },
 	}
+	Chromium = Part{
+		Name:   "chromium",
+		Enable: "install chromium",
+		find:   func() error { return inPath("chromium") },
+	}
 
-	parts = []Part{Redis, Node, Python}
+	parts = []Part{Redis, Node, Python, Chromium}
 )
 
 // The environment of the test run.
