@@ -28,7 +28,7 @@ var (
 	}
 	Node = Part{
 		Name:   "node",
-		Enable: "install Node.js 20 or newer and run `npm ci` in interop/",
+		Enable: "install Node.js 18 or newer and run `npm ci` in interop/",
 		find: func() error {
 			if _, err := os.Stat(filepath.Join(Root(), "interop", "node_modules")); err != nil {
 				return errors.New("interop/node_modules is not there")
