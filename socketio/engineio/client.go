@@ -134,19 +134,29 @@ func (c *ClientConn) write(ctx context.Context, ps []packet) error {
 
 // Close says goodbye, ends the session and returns when the Receiver was told. The Receiver must not call it.
 func (c *ClientConn) Close(ctx context.Context) {
-	c.write(ctx, []packet{{typ: packetClose}}) // if this fails the server finds out by itself
-	c.end(ForcedClose)
+	if c.mark(ForcedClose) {
+		c.transport.write(ctx, []packet{{typ: packetClose}}) // if this fails the server finds out by itself
+		c.transport.close()
+	}
 	<-c.done
 }
 
 func (c *ClientConn) end(reason Reason) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.reason == "" {
-		c.reason = reason
-		c.watchdog.Stop()
+	if c.mark(reason) {
 		c.transport.close()
 	}
+}
+
+// mark makes reason that of the end, unless there is one already.
+func (c *ClientConn) mark(reason Reason) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.reason != "" {
+		return false
+	}
+	c.reason = reason
+	c.watchdog.Stop()
+	return true
 }
 
 func (c *ClientConn) run(ps []packet) {

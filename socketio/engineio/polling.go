@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 )
 
 // polling is what a session needs only while it is on polling.
@@ -250,6 +251,9 @@ func (c *Conn) servePost(w http.ResponseWriter, r *http.Request) *requestError {
 
 // takePayload handles the packets of a POST and tells whether it was a good one.
 func (c *Conn) takePayload(body []byte) bool {
+	if !utf8.Valid(body) {
+		return false
+	}
 	err := parsePayload(body, c.srv.cfg.MaxPackets, func(p packet) error {
 		if !c.handle(p) {
 			return ErrClosed

@@ -88,6 +88,7 @@ func TestBadPosts(t *testing.T) {
 	for name, body := range map[string]string{
 		"unknown type": "abc", "bad base64": "b!", "unpadded base64": "bAQ", "ends with a separator": "4x\x1e", "only a separator": "\x1e",
 		"empty":         "",
+		"not UTF-8":     "4\xff",
 		"client's ping": "2",
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -24,7 +24,7 @@ type pending struct {
 	want        int
 }
 
-// Text takes a text message. It returns false when the packet waits for attachments.
+// Text takes a text message, which must be valid UTF-8. It returns false when the packet waits for attachments.
 func (d *Decoder) Text(text []byte) (Packet, bool, error) {
 	if d.pending != nil {
 		return Packet{}, false, errOrder

@@ -98,6 +98,9 @@ func encode(t Type, namespace string, id int64, name *string, args []any, maxAtt
 	case len(attachments) > max(maxAttachments, 0):
 		return Encoded{}, errAttachments
 	}
+	if !utf8.Valid(b) {
+		return Encoded{}, errUTF8 // it would end the connections of those it is sent to
+	}
 	if err := checkValue(b); err != nil {
 		return Encoded{}, err
 	}

@@ -77,6 +77,7 @@ var (
 	errID          = invalid("acknowledgement id")
 	errPayload     = invalid("payload")
 	errJSON        = invalid("JSON")
+	errUTF8        = invalid("text is not UTF-8")
 	errDepth       = invalid("JSON nested too deep")
 	errArgs        = invalid("too many arguments")
 	errPlaceholder = invalid("placeholder")
