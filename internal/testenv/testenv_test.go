@@ -113,7 +113,7 @@ func TestProcessEndsWithItsChildren(t *testing.T) {
 
 func TestProcessLine(t *testing.T) {
 	t.Parallel()
-	p := Start(t, exec.CommandContext(t.Context(), "printf", "a 1\\nb 1\\na 2\\nb 2\\n"))
+	p := Start(t, exec.CommandContext(t.Context(), "sh", "-c", "echo a 1; echo b 1; echo a 2; echo b 2"))
 	for _, want := range []string{"b 1", "a 1", "a 2", "b 2"} {
 		if line := p.Line(t, want[:2]); line != want {
 			t.Errorf("line %q, want %q", line, want)
