@@ -44,6 +44,13 @@ type Adapter interface {
 // Local returns the adapter that knows the sockets of this process only.
 func (ns *Namespace) Local() Adapter { return local{ns} }
 
+// Wants tells whether an event for the room can concern this process: a socket is in it, or one that was lost and can be
+// recovered may be.
+func (ns *Namespace) Wants(room string) bool { return ns.history != nil || ns.rooms.has(room) }
+
+// NextAck returns the id for the acknowledgements of an event that comes from another process.
+func (ns *Namespace) NextAck() int64 { return ns.nextAck() }
+
 type local struct{ ns *Namespace }
 
 var _ Adapter = local{}

@@ -50,6 +50,13 @@ func (g *registry) socket(id string) *Socket {
 	return g.sockets[id]
 }
 
+// has tells whether a socket is in the room.
+func (g *registry) has(room string) bool {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.rooms[room] != nil || g.sockets[room] != nil
+}
+
 func (g *registry) add(s *Socket) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
