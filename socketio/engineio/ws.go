@@ -255,7 +255,7 @@ type writeBuffer [8 << 10]byte
 func (w *websocket) write(ps []packet, progress func()) error {
 	room := writeBuffers.Get().(*writeBuffer)
 	defer writeBuffers.Put(room)
-	out := frameWriter{conn: w.conn, buf: room[:0], progress: progress}
+	out := &frameWriter{conn: w.conn, buf: room[:0], progress: progress}
 	for _, p := range ps {
 		op, prefix, data := w.frame(p)
 		h := ws.Header{Fin: true, OpCode: op, Length: int64(len(prefix) + len(data)), Masked: w.client}
@@ -273,9 +273,18 @@ func (w *websocket) write(ps []packet, progress func()) error {
 // frameWriter gathers small frames and passes large ones on. After an error it does nothing.
 type frameWriter struct {
 	conn     net.Conn
-	buf      []byte
+	buf      appender
+	head     [ws.MaxHeaderSize]byte
 	progress func()
 	err      error
+}
+
+// appender is a buffer within its capacity; writing to it does not fail.
+type appender []byte
+
+func (a *appender) Write(p []byte) (int, error) {
+	*a = append(*a, p...)
+	return len(p), nil
 }
 
 // begin starts a frame; one that would not fit behind the others starts an empty buffer.
@@ -283,9 +292,7 @@ func (o *frameWriter) begin(h ws.Header) {
 	if len(o.buf)+ws.MaxHeaderSize+int(h.Length) > cap(o.buf) {
 		o.flush()
 	}
-	a := appender(o.buf)
-	ws.WriteHeader(&a, h) // an appender does not fail, and a length that fits in memory is valid
-	o.buf = a
+	ws.WriteHeaderBuffer(&o.buf, h, o.head[:]) // a length that fits in memory is valid
 }
 
 // append adds data that starts at offset in the payload of h.
@@ -326,13 +333,6 @@ func (o *frameWriter) send(b []byte) {
 
 // writeChunk is the most that is handed to the connection at once, so that progress shows.
 const writeChunk = 32 << 10
-
-type appender []byte
-
-func (a *appender) Write(p []byte) (int, error) {
-	*a = append(*a, p...)
-	return len(p), nil
-}
 
 // frame is how a packet stands on a WebSocket: its type if it is text, then its data.
 func (w *websocket) frame(p packet) (op ws.OpCode, prefix, data []byte) {
