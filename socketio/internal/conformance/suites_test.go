@@ -39,7 +39,7 @@ func runSuite(t *testing.T, path string, cases []suiteCase) {
 						t.Errorf("closing: %v", err)
 					}
 				})
-				c.run(t, wiretest.NewPeer(t, l, path))
+				c.run(t, wiretest.NewPeer(t, l.Dial, path))
 			})
 		})
 	}

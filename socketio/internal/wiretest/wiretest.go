@@ -80,10 +80,10 @@ func (l *Listener) Dial(ctx context.Context) (net.Conn, error) {
 	}
 }
 
-// Peer speaks to the server at a listener. Its methods fail the test when the server can not be reached.
+// Peer speaks to a server. Its methods that return no error fail the test when the server can not be reached.
 type Peer struct {
 	t    *testing.T
-	l    *Listener
+	dial func(context.Context) (net.Conn, error)
 	http *http.Client
 	path string
 }
@@ -101,14 +101,14 @@ func Serve(t *testing.T, h http.Handler, path string) *Peer {
 		srv.Close()
 		<-done
 	})
-	return NewPeer(t, l, path)
+	return NewPeer(t, l.Dial, path)
 }
 
-// NewPeer returns a peer for a server that listens already.
-func NewPeer(t *testing.T, l *Listener, path string) *Peer {
-	p := &Peer{t: t, l: l, path: path}
+// NewPeer returns a peer for the path of the server that dial connects to.
+func NewPeer(t *testing.T, dial func(context.Context) (net.Conn, error), path string) *Peer {
+	p := &Peer{t: t, dial: dial, path: path}
 	tr := &http.Transport{
-		DialContext:        func(ctx context.Context, _, _ string) (net.Conn, error) { return l.Dial(ctx) },
+		DialContext:        func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
 		DisableCompression: true,
 	}
 	p.http = &http.Client{Transport: tr}
@@ -214,7 +214,7 @@ func (p *Peer) Dial(query string, header http.Header) (*WebSocket, error) {
 	var status int
 	var body []byte
 	d := ws.Dialer{
-		NetDial: func(ctx context.Context, _, _ string) (net.Conn, error) { return p.l.Dial(ctx) },
+		NetDial: func(ctx context.Context, _, _ string) (net.Conn, error) { return p.dial(ctx) },
 		Header:  ws.HandshakeHeaderHTTP(header),
 		OnStatusError: func(code int, _ []byte, r io.Reader) {
 			status = code
@@ -366,7 +366,7 @@ func (p *Peer) Client() *http.Client { return p.http }
 // Connect opens a bare connection to the server.
 func (p *Peer) Connect() net.Conn {
 	p.t.Helper()
-	c, err := p.l.Dial(p.t.Context())
+	c, err := p.dial(p.t.Context())
 	if err != nil {
 		p.t.Fatal(err)
 	}
