@@ -68,26 +68,26 @@ func serve(t *testing.T, cfg socketio.Config) *host {
 }
 
 // join opens a WebSocket and connects it to the main namespace.
-func (h *host) join(t *testing.T) *client {
+func (h *host) join(t *testing.T) *remote {
 	t.Helper()
 	return h.joinWith(t, "40")
 }
 
-// client is a client in the main namespace.
-type client struct {
+// remote is a client in the main namespace.
+type remote struct {
 	*wiretest.WebSocket
 	id, pid string
 }
 
-func (h *host) joinWith(t *testing.T, connect string) *client {
+func (h *host) joinWith(t *testing.T, connect string) *remote {
 	t.Helper()
-	c := &client{WebSocket: h.OpenWebSocket()}
+	c := &remote{WebSocket: h.OpenWebSocket()}
 	c.Send(connect)
 	c.expectConnect(t)
 	return c
 }
 
-func (c *client) expectConnect(t *testing.T) {
+func (c *remote) expectConnect(t *testing.T) {
 	t.Helper()
 	payload, found := strings.CutPrefix(c.Read(), "40")
 	var hello struct{ SID, PID string }

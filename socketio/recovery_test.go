@@ -39,7 +39,7 @@ func recoverable(t *testing.T, cfg socketio.Recovery) *host {
 }
 
 // readEvent returns an event without its offset, and the offset.
-func (c *client) readEvent(t *testing.T) (event, offset string) {
+func (c *remote) readEvent(t *testing.T) (event, offset string) {
 	t.Helper()
 	m := c.Read()
 	i := strings.LastIndexByte(m, ',')
@@ -50,9 +50,9 @@ func (c *client) readEvent(t *testing.T) (event, offset string) {
 }
 
 // comeBack connects again. It returns the events that came before the CONNECT packet.
-func (h *host) comeBack(t *testing.T, auth string) (c *client, missed []string) {
+func (h *host) comeBack(t *testing.T, auth string) (c *remote, missed []string) {
 	t.Helper()
-	c = &client{WebSocket: h.OpenWebSocket()}
+	c = &remote{WebSocket: h.OpenWebSocket()}
 	c.Send("40" + auth)
 	for {
 		m := c.Read()
@@ -149,7 +149,7 @@ func TestRecoveryWithoutAnOffset(t *testing.T) {
 
 func TestNoRecovery(t *testing.T) {
 	for name, test := range map[string]struct {
-		before func(h *host, c *client, claim string) // instead of losing the connection
+		before func(h *host, c *remote, claim string) // instead of losing the connection
 		claim  func(pid, offset string) string
 	}{
 		"unknown pid":      {claim: func(_, offset string) string { return claim("AAAAAAAAAAAAAAAAAAAA", offset) }},
@@ -159,11 +159,11 @@ func TestNoRecovery(t *testing.T) {
 		"offset to come":   {claim: func(pid, offset string) string { return claim(pid, offset+"z") }},
 		"another user":     {claim: func(pid, offset string) string { return strings.Replace(claim(pid, offset), `"u"`, `"v"`, 1) }},
 		"no user":          {claim: func(pid, offset string) string { return strings.Replace(claim(pid, offset), `"u"`, `""`, 1) }},
-		"after a goodbye":  {before: func(_ *host, c *client, _ string) { c.Send("41") }},
-		"sent away":        {before: func(h *host, c *client, _ string) { h.Socket(c.id).Disconnect(false) }},
-		"sent away wholly": {before: func(h *host, c *client, _ string) { h.Socket(c.id).Disconnect(true) }},
-		"too late":         {before: func(_ *host, c *client, _ string) { c.Close(); time.Sleep(2*time.Minute + time.Millisecond) }},
-		"a second time": {before: func(h *host, c *client, claim string) {
+		"after a goodbye":  {before: func(_ *host, c *remote, _ string) { c.Send("41") }},
+		"sent away":        {before: func(h *host, c *remote, _ string) { h.Socket(c.id).Disconnect(false) }},
+		"sent away wholly": {before: func(h *host, c *remote, _ string) { h.Socket(c.id).Disconnect(true) }},
+		"too late":         {before: func(_ *host, c *remote, _ string) { c.Close(); time.Sleep(2*time.Minute + time.Millisecond) }},
+		"a second time": {before: func(h *host, c *remote, claim string) {
 			c.Close()
 			synctest.Wait()
 			w := h.OpenWebSocket()
@@ -244,9 +244,9 @@ func TestConcurrentRecovery(t *testing.T) {
 		c := h.joinWith(t, `40{"user":"u"}`)
 		c.Close()
 		synctest.Wait()
-		var ws []*client
+		var ws []*remote
 		for range 10 {
-			ws = append(ws, &client{WebSocket: h.OpenWebSocket()})
+			ws = append(ws, &remote{WebSocket: h.OpenWebSocket()})
 		}
 		for _, w := range ws {
 			w.Send(`40{"pid":"` + c.pid + `","user":"u"}`)
@@ -384,7 +384,7 @@ func TestRecoveryBounds(t *testing.T) {
 	t.Run("many sockets", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			h := recoverable(t, socketio.Recovery{MaxSockets: 3})
-			var lost []*client
+			var lost []*remote
 			for range 5 {
 				c := h.joinWith(t, `40{"user":"u"}`)
 				c.Close()

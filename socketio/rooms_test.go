@@ -15,9 +15,9 @@ import (
 )
 
 // group connects n clients.
-func group(t *testing.T, h *host, n int) ([]*socketio.Socket, []*client) {
+func group(t *testing.T, h *host, n int) ([]*socketio.Socket, []*remote) {
 	t.Helper()
-	sockets, clients := make([]*socketio.Socket, n), make([]*client, n)
+	sockets, clients := make([]*socketio.Socket, n), make([]*remote, n)
 	for i := range n {
 		sockets[i], clients[i] = pair(t, h)
 	}
@@ -25,7 +25,7 @@ func group(t *testing.T, h *host, n int) ([]*socketio.Socket, []*client) {
 }
 
 // heard returns which clients have the event in what comes next: each is sent an event of its own to end with.
-func heard(t *testing.T, sockets []*socketio.Socket, clients []*client, event string) string {
+func heard(t *testing.T, sockets []*socketio.Socket, clients []*remote, event string) string {
 	t.Helper()
 	var who []string
 	for i, s := range sockets {

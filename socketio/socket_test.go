@@ -17,7 +17,7 @@ import (
 )
 
 // pair connects a client and returns the server's side of it too.
-func pair(t *testing.T, h *host) (*socketio.Socket, *client) {
+func pair(t *testing.T, h *host) (*socketio.Socket, *remote) {
 	t.Helper()
 	sockets := make(chan *socketio.Socket, 1)
 	h.OnConnect(func(s *socketio.Socket) { sockets <- s })
@@ -271,20 +271,20 @@ func TestAckInAHandler(t *testing.T) {
 func TestDisconnectReasons(t *testing.T) {
 	for _, test := range []struct {
 		name   string
-		end    func(*host, *socketio.Socket, *client)
+		end    func(*host, *socketio.Socket, *remote)
 		want   socketio.Reason
 		frames []string // what the client still gets
 	}{
-		{"client leaves the namespace", func(_ *host, _ *socketio.Socket, c *client) { c.Send("41") }, socketio.ClientDisconnect, nil},
-		{"server disconnects the socket", func(_ *host, s *socketio.Socket, _ *client) { s.Disconnect(false) }, socketio.ServerDisconnect, []string{"41"}},
-		{"server disconnects the client", func(_ *host, s *socketio.Socket, _ *client) { s.Disconnect(true) }, socketio.ServerDisconnect, []string{"41"}},
-		{"client closes", func(_ *host, _ *socketio.Socket, c *client) { c.Send("1") }, socketio.TransportClose, nil},
-		{"client is gone", func(_ *host, _ *socketio.Socket, c *client) { c.WebSocket.Close() }, socketio.TransportClose, nil},
-		{"engine's protocol broken", func(_ *host, _ *socketio.Socket, c *client) { c.Send("x") }, socketio.TransportError, nil},
-		{"protocol broken", func(_ *host, _ *socketio.Socket, c *client) { c.Send("4x") }, socketio.ForcedClose, nil},
-		{"no pong", func(*host, *socketio.Socket, *client) {}, socketio.PingTimeout, []string{"2"}},
-		{"a handler panics", func(_ *host, _ *socketio.Socket, c *client) { c.Send(`42["panic"]`) }, socketio.ForcedClose, nil},
-		{"server closes", func(h *host, _ *socketio.Socket, _ *client) { go h.Close(context.Background()) }, socketio.ServerShuttingDown, nil},
+		{"client leaves the namespace", func(_ *host, _ *socketio.Socket, c *remote) { c.Send("41") }, socketio.ClientDisconnect, nil},
+		{"server disconnects the socket", func(_ *host, s *socketio.Socket, _ *remote) { s.Disconnect(false) }, socketio.ServerDisconnect, []string{"41"}},
+		{"server disconnects the client", func(_ *host, s *socketio.Socket, _ *remote) { s.Disconnect(true) }, socketio.ServerDisconnect, []string{"41"}},
+		{"client closes", func(_ *host, _ *socketio.Socket, c *remote) { c.Send("1") }, socketio.TransportClose, nil},
+		{"client is gone", func(_ *host, _ *socketio.Socket, c *remote) { c.WebSocket.Close() }, socketio.TransportClose, nil},
+		{"engine's protocol broken", func(_ *host, _ *socketio.Socket, c *remote) { c.Send("x") }, socketio.TransportError, nil},
+		{"protocol broken", func(_ *host, _ *socketio.Socket, c *remote) { c.Send("4x") }, socketio.ForcedClose, nil},
+		{"no pong", func(*host, *socketio.Socket, *remote) {}, socketio.PingTimeout, []string{"2"}},
+		{"a handler panics", func(_ *host, _ *socketio.Socket, c *remote) { c.Send(`42["panic"]`) }, socketio.ForcedClose, nil},
+		{"server closes", func(h *host, _ *socketio.Socket, _ *remote) { go h.Close(context.Background()) }, socketio.ServerShuttingDown, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
