@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // dataDir is the directory that one server has to itself.
@@ -17,7 +18,7 @@ type dataDir struct {
 
 // openDataDir makes the directory if need be and locks it, so that no second server works on the same files.
 func openDataDir(path string) (*dataDir, error) {
-	if err := os.MkdirAll(path, 0o700); err != nil {
+	if err := makeDir(path); err != nil {
 		return nil, fmt.Errorf("LOUPE_DATA_DIR: %w", err)
 	}
 	lock, err := os.OpenFile(filepath.Join(path, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
@@ -29,6 +30,27 @@ func openDataDir(path string) (*dataDir, error) {
 		return nil, fmt.Errorf("the data directory %s is in use by another loupe; choose another with LOUPE_DATA_DIR: %w", path, err)
 	}
 	return &dataDir{path, lock}, nil
+}
+
+// makeDir makes a directory that survives a power cut, as what is in it will.
+func makeDir(path string) error {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return err
+	}
+	parent, err := os.Open(filepath.Dir(filepath.Clean(path)))
+	if err != nil {
+		return err
+	}
+	defer parent.Close()
+	return ignoreUnsupported(parent.Sync())
+}
+
+// ignoreUnsupported passes over what file systems answer that cannot sync a directory, and need not.
+func ignoreUnsupported(err error) error {
+	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EINVAL) {
+		return nil
+	}
+	return err
 }
 
 // Close gives the directory free.
@@ -64,7 +86,7 @@ const minSecret = 32
 
 // makeSecret writes a fresh secret. Of many that do so at once one wins, and all read its secret.
 func makeSecret(path string) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := makeDir(filepath.Dir(path)); err != nil {
 		return err
 	}
 	temp, err := os.CreateTemp(filepath.Dir(path), secretFile+".*")
