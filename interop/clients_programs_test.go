@@ -13,7 +13,7 @@ import (
 type program struct {
 	name     string
 	modes    []string
-	recovers bool // its clients know connection state recovery
+	official bool // which knows what python3-socketio does not: see clients/client.py
 	start    func(*testing.T) *testenv.Process
 }
 

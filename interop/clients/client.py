@@ -1,6 +1,7 @@
 """Clients in Python. They take the lines of node.mjs, behave as behave.mjs says, and print the same.
 
-What they lack: connection state recovery, which python3-socketio does not know.
+What the library lacks: connection state recovery; and it stays away from a server that has closed its connection in an
+answer to polling, as ours and Node's do when they shut down.
 """
 
 import json
@@ -48,9 +49,14 @@ def open_client(name, url, transports, token, **_):
     def tell(*args):
         client.emit("said", (describe(args), *args))
 
+    def arrive():
+        while not client.connected:  # as long as it is not, the library cannot cope with a loss
+            time.sleep(0.001)
+        report(connected=client.transport(), id=client.get_sid(), recovered=False)
+
     @client.event
     def connect():
-        report(connected=client.transport(), id=client.get_sid(), recovered=False)
+        client.start_background_task(arrive)
 
     @client.event
     def disconnect():
@@ -58,7 +64,9 @@ def open_client(name, url, transports, token, **_):
 
     @client.event
     def connect_error(data):
-        report(refused=data if isinstance(data, dict) else {"message": data})
+        if isinstance(data, dict):  # the server says no
+            client.reconnection = False
+            report(refused=data)
 
     client.on("say", tell)
 
@@ -102,7 +110,7 @@ def open_client(name, url, transports, token, **_):
     try:
         client.connect(url, auth={"token": token}, transports=transports, wait_timeout=60)
     except socketio.exceptions.ConnectionError:
-        pass  # reported
+        pass  # reported, if it was a refusal
 
 
 for line in sys.stdin:
