@@ -217,9 +217,10 @@ func TestPendingConnectionsAreBounded(t *testing.T) {
 }
 
 // 10,000 handshakes without a CONNECT are gone after the timeout.
-func TestHandshakeFlood(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+func TestHandshakeFlood(t *testing.T) { // not parallel, for it measures memory
+	synctest.Test(t, func(t *testing.T) {
 		h := serve(t, socketio.Config{})
+		before := heap()
 		for range 10_000 {
 			h.Open()
 		}
@@ -229,8 +230,10 @@ func TestHandshakeFlood(t *testing.T) {
 		if a := h.Get("EIO=4&transport=polling"); a.Status != 503 {
 			t.Errorf("one more: %d", a.Status)
 		}
+		during := heap()
 		time.Sleep(45*time.Second + 30*time.Second) // the timeout, and for the goodbye to be fetched
 		synctest.Wait()
+		t.Logf("%d KiB before, %d with the handshakes, %d after", before>>10, during>>10, heap()>>10)
 		if n := h.Stats().Connections; n != 0 {
 			t.Errorf("%d connections left", n)
 		}

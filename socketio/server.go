@@ -2,6 +2,7 @@ package socketio
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 
@@ -85,12 +86,11 @@ func (s *Server) Close(ctx context.Context) error {
 	s.timers.Close()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
+	var err error
 	for _, ns := range s.namespaces {
-		if err := ns.adapter.Close(); err != nil {
-			return err
-		}
+		err = errors.Join(err, ns.adapter.Close())
 	}
-	return nil
+	return err
 }
 
 // Stats are counts since the server was made, but for Connections, WebSockets and Sockets, which are of now.

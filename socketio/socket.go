@@ -27,8 +27,8 @@ type Socket struct {
 	session   *session // nil without recovery; guarded by ns.history
 	recovered bool
 
-	// dismissed is set when the server has disconnected the socket. Until its client knows, what it sends is not a fault
-	// but late.
+	// dismissed is set when the server disconnects the socket. Until its client knows, what it sends is not a fault but
+	// late; so the socket stays on its connection, where the client's next one replaces it.
 	dismissed atomic.Bool
 
 	mu           sync.Mutex // protects following
@@ -168,6 +168,7 @@ func (s *Socket) gone() error {
 // connection is closed too, and with it the client's sockets in other namespaces.
 func (s *Socket) Disconnect(closeConnection bool) {
 	s.release()
+	s.dismissed.Store(true) // before the client knows, for it may connect again at once
 	if s.sendPacket(packet.EncodeDisconnect(s.ns.name)) == nil {
 		s.end(ServerDisconnect)
 	}
@@ -392,42 +393,57 @@ func (s *Socket) work() {
 	s.run()
 }
 
-// run calls handlers until no event waits, and after the last one of a disconnected socket its OnDisconnect.
+// run does what there is to do, one thing after the other.
 func (s *Socket) run() {
+	for task := s.next(); task != nil; task = s.next() {
+		s.guard(task)
+	}
+}
+
+// next returns what is to be done next: to handle an event or, after the last one of a disconnected socket, to call its
+// OnDisconnect. It ends the context of what was done before.
+func (s *Socket) next() func() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.queue) > 0 {
+	if s.cancel != nil {
+		s.cancel()
+		s.cancel = nil
+	}
+	if len(s.queue) > 0 {
 		e := s.queue[0]
 		s.queue[0] = event{}
 		s.queue = s.queue[1:]
-		handler := s.handlers[e.name]
-		var ctx context.Context
-		ctx, s.cancel = context.WithCancel(context.Background())
-		if s.state == disconnected {
-			s.cancel()
-		}
-		s.mu.Unlock()
-		if handler == nil {
-			handler = s.ns.handler(e.name)
-		}
-		if handler != nil {
-			s.guard(func() { handler(ctx, &Event{Socket: s, Name: e.name, Args: e.args, id: e.id}) })
-		}
-		s.mu.Lock()
-		s.cancel()
-		s.queueBytes = max(0, s.queueBytes-e.cost())
+		s.queueBytes -= e.cost()
 		s.freeReceiver()
+		return s.handling(e)
 	}
-	s.queue, s.cancel = nil, nil
+	s.queue = nil
 	if s.state != disconnected {
 		s.running = false
-		return
+		return nil
 	}
-	if f, reason := s.onDisconnect, s.reason; f != nil { // running stays true: there is nothing to do after this
-		s.mu.Unlock()
-		s.guard(func() { f(reason) })
-		s.mu.Lock()
+	f, reason := s.onDisconnect, s.reason // running stays true: there is nothing to do after this
+	s.onDisconnect = nil
+	if f == nil {
+		return nil
 	}
+	return func() { f(reason) }
+}
+
+// handling returns the call of the handler of an event, with the context for it. It holds mu.
+func (s *Socket) handling(e event) func() {
+	handler := s.handlers[e.name]
+	if handler == nil {
+		handler = s.ns.handler(e.name)
+	}
+	if handler == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	if s.cancel = cancel; s.state == disconnected {
+		cancel()
+	}
+	return func() { handler(ctx, &Event{Socket: s, Name: e.name, Args: e.args, id: e.id}) }
 }
 
 // guard calls the user's code. A panic of it is logged and ends the connection, not the process.
@@ -476,9 +492,7 @@ func (s *Socket) end(reason Reason) {
 	}
 	s.mu.Unlock()
 
-	if reason == ServerDisconnect {
-		s.dismissed.Store(true)
-	} else {
+	if reason != ServerDisconnect {
 		s.conn.remove(s)
 	}
 	if was != connecting {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -249,6 +250,17 @@ func TestAcksFromTheClient(t *testing.T) {
 		if got, want := <-answers, "[] socketio: socket is disconnected"; got != want {
 			t.Errorf("answer %s, want %s", got, want)
 		}
+	})
+}
+
+// A handler that ends its goroutine, as one that fails a test does, ends its connection.
+func TestGoexitInAHandler(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		h := serve(t, socketio.Config{})
+		h.On("exit", func(context.Context, *socketio.Event) { runtime.Goexit() })
+		c := h.join(t)
+		c.Send(`42["exit"]`)
+		c.ExpectClose()
 	})
 }
 

@@ -102,14 +102,17 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request, upgrade bool) *re
 	if !s.originAllowed(r) {
 		return errForbidden
 	}
-	if query.Has("j") || upgrade != (transport == "websocket") || upgrade && !canUpgrade(r) {
+	if query.Has("j") { // JSONP
 		return errBadRequest
 	}
-	if query.Has("sid") {
-		c := s.conn(last(query, "sid"))
+	mismatch := upgrade != (transport == "websocket") || upgrade && !canUpgrade(r)
+	if id := last(query, "sid"); id != "" {
+		c := s.conn(id)
 		switch {
 		case c == nil:
 			return errUnknownSession
+		case mismatch:
+			return errBadRequest
 		case upgrade:
 			return c.serveUpgrade(w, r)
 		default:
@@ -121,6 +124,8 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request, upgrade bool) *re
 		return errBadMethod
 	case last(query, "EIO") != "4":
 		return errUnsupportedVersion
+	case mismatch:
+		return errBadRequest
 	}
 	return s.handshake(w, r, upgrade, query)
 }
