@@ -150,16 +150,16 @@ func (d *decoder) binary(data string) {
 }
 
 // undefined tells whether the token is how older versions of notepack encode undefined.
-func (t token) undefined() bool { return t.kind == kindExt && t.ext == 0 && len(t.body) == 1 }
+func (t token) undefined() bool { return t.fix && t.ext == 0 && len(t.body) == 1 }
 
 func (d *decoder) extension(t token) {
 	const timestamp = -1
 	switch n := len(t.body); {
 	case t.undefined():
 		d.json = append(d.json, "null"...)
-	case t.ext == 0 && n == 8: // as older versions encode a date
+	case t.ext == 0 && t.fix && n == 8: // as older versions encode a date
 		d.date(float64(int64(bigEndian(t.body))))
-	case t.ext == 0: // an ArrayBuffer, as older versions encode it
+	case t.ext == 0 && !t.fix: // an ArrayBuffer, as older versions encode it
 		d.binary(t.body)
 	case t.ext == timestamp && n == 4:
 		d.date(1000 * float64(bigEndian(t.body)))

@@ -12,6 +12,9 @@ var (
 	errDepth    = errors.New("nested too deep")
 	errShape    = errors.New("not what the channel is for")
 	errJSON     = errors.New("invalid JSON")
+	errEvent    = errors.New("no name for an event")
+
+	errAttachments = errors.New("too many attachments")
 )
 
 // kind is what a MessagePack value is.
@@ -37,6 +40,7 @@ type token struct {
 	n    int    // how many elements, or pairs, follow
 	body string // of a string, binary data, an extension
 	ext  int8   // the type of the extension
+	fix  bool   // the extension's size is in its code
 }
 
 func (t token) int() int64     { return int64(t.bits) }
@@ -58,7 +62,7 @@ func next(s string, i int) (token, int, error) {
 	case c < 0xa0:
 		return elements(s, i, kindArray, uint64(c&15))
 	case c < 0xc0:
-		return bytes(s, i, token{kind: kindString}, uint64(c&31))
+		return withBody(s, i, token{kind: kindString}, uint64(c&31))
 	case c >= 0xe0:
 		return token{kind: kindInt, bits: uint64(int64(int8(c)))}, i, nil
 	}
@@ -84,7 +88,7 @@ func next(s string, i int) (token, int, error) {
 	case 0xd0, 0xd1, 0xd2, 0xd3:
 		size = 1 << (c - 0xd0)
 	case 0xd4, 0xd5, 0xd6, 0xd7, 0xd8:
-		return extension(s, i, 1<<(c-0xd4))
+		return extension(s, i, 1<<(c-0xd4), true)
 	case 0xd9, 0xda, 0xdb:
 		size = 1 << (c - 0xd9)
 	case 0xdc, 0xdd:
@@ -99,9 +103,9 @@ func next(s string, i int) (token, int, error) {
 	i += size
 	switch {
 	case c < 0xc7:
-		return bytes(s, i, token{kind: kindBinary}, u)
+		return withBody(s, i, token{kind: kindBinary}, u)
 	case c < 0xca:
-		return extension(s, i, u)
+		return extension(s, i, u, false)
 	case c == 0xca:
 		return token{kind: kindFloat, bits: math.Float64bits(float64(math.Float32frombits(uint32(u))))}, i, nil
 	case c == 0xcb:
@@ -114,7 +118,7 @@ func next(s string, i int) (token, int, error) {
 		shift := 64 - 8*size
 		return token{kind: kindInt, bits: uint64(int64(u<<shift) >> shift)}, i, nil
 	case c < 0xdc:
-		return bytes(s, i, token{kind: kindString}, u)
+		return withBody(s, i, token{kind: kindString}, u)
 	case c < 0xde:
 		return elements(s, i, kindArray, u)
 	default:
@@ -140,7 +144,7 @@ func elements(s string, i int, k kind, n uint64) (token, int, error) {
 	return token{kind: k, n: int(n)}, i, nil
 }
 
-func bytes(s string, i int, t token, n uint64) (token, int, error) {
+func withBody(s string, i int, t token, n uint64) (token, int, error) {
 	if uint64(len(s)-i) < n {
 		return token{}, 0, errMsgpack
 	}
@@ -148,11 +152,11 @@ func bytes(s string, i int, t token, n uint64) (token, int, error) {
 	return t, i + int(n), nil
 }
 
-func extension(s string, i int, n uint64) (token, int, error) {
+func extension(s string, i int, n uint64, fix bool) (token, int, error) {
 	if i >= len(s) {
 		return token{}, 0, errMsgpack
 	}
-	return bytes(s, i+1, token{kind: kindExt, ext: int8(s[i])}, n)
+	return withBody(s, i+1, token{kind: kindExt, ext: int8(s[i]), fix: fix}, n)
 }
 
 // skip returns the index behind the value at s[i].
