@@ -11,11 +11,12 @@ import (
 	"loupe/socketio/engineio"
 )
 
-// The timings that the suites expect.
+// The timings that the suites expect. They do not know connectTimeout, but test three heartbeats without a CONNECT, which
+// take 900 ms and more, and that the connection is closed without one, for which they wait 2 s.
 const (
 	pingInterval   = 300 * time.Millisecond
 	pingTimeout    = 200 * time.Millisecond
-	connectTimeout = time.Second
+	connectTimeout = 1500 * time.Millisecond
 )
 
 // serve runs the servers that the suites want to meet, both on one listener, until ctx is done.
