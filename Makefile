@@ -12,6 +12,7 @@ run: build ## build, then show two photos on their way; stays up until Ctrl-C
 	@exec bin/loupe demo
 
 build: ## build bin/loupe
+	@test -e bin/loupe || echo "Building bin/loupe; the first time takes a minute or two."
 	@go build -o bin/loupe ./cmd/loupe
 
 setup: ## install what the tests need: apt-get as root on Debian or Ubuntu, npm
