@@ -34,8 +34,9 @@ bench: ## run the benchmarks and the load of bench/
 	go test -run '^$$' -bench . -benchmem ./...
 	go -C bench test -run '^$$' -bench . ./...
 
-conformance: setup ## drive our server with the official clients, in full view
-	LOUPE_TEST_REQUIRE=all go test -race -count=1 -v ./interop/...
+conformance: ## run the official protocol suites RUNS (1) times; SUITES is a checkout of socketio/socket.io
+	@test -n "$(SUITES)" || { echo "say where the suites are: make conformance SUITES=<a checkout of socketio/socket.io>"; exit 2; }
+	go run ./socketio/internal/conformance -runs $(or $(RUNS),1) $(SUITES)
 
 $(LINT): .golangci-lint-version
 	GOBIN=$(CURDIR)/.tools go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
