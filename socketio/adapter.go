@@ -66,7 +66,7 @@ func (l local) Emit(e *Emission) error {
 		if e.Volatile {
 			s.sendVolatile(messages)
 		} else {
-			s.send(messages) // its error is of one socket, which is disconnected for it
+			_ = s.send(messages) // its error is of one socket, which is disconnected for it
 		}
 	})
 	return nil

@@ -131,7 +131,7 @@ func (c *connection) connect(p packet.Packet) bool {
 
 func (c *connection) refuse(namespace string, reason *ConnectError) {
 	p := packet.EncodeConnect(packet.ConnectError, namespace, reason.payload())
-	c.eng.Send(engineio.Message{Data: p.Text}) // an error means that the client is gone
+	_ = c.eng.Send(engineio.Message{Data: p.Text}) // an error means that the client is gone
 }
 
 func (c *connection) find(namespace string) int {

@@ -344,7 +344,7 @@ func (s *Socket) release() {
 	}
 	s.state = connected
 	s.conn.settle()
-	s.conn.eng.Send(s.held...) // an error means that the client is gone
+	_ = s.conn.eng.Send(s.held...) // an error means that the client is gone
 	s.held = nil
 }
 

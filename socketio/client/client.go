@@ -322,7 +322,7 @@ func (c *Client) leave(s *session, goodbye bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
 	defer cancel()
 	if goodbye {
-		s.send(ctx, packet.EncodeDisconnect(c.cfg.Namespace)) // if it fails the server finds out by itself
+		_ = s.send(ctx, packet.EncodeDisconnect(c.cfg.Namespace)) // if it fails the server finds out by itself
 	}
 	s.eng.Close(ctx)
 	s.end("client is closed", false)

@@ -85,7 +85,7 @@ func (s *session) handle(p packet.Packet) {
 	case packet.ConnectError:
 		refusal := &ConnectError{}
 		if json.Unmarshal(p.Data, refusal) != nil { // protocol v4 sends a string
-			json.Unmarshal(p.Data, &refusal.Message)
+			_ = json.Unmarshal(p.Data, &refusal.Message) // if it is no text either, there is no message
 		}
 		s.tellConnected(refusal)
 	case packet.Disconnect:

@@ -135,7 +135,7 @@ func (c *ClientConn) write(ctx context.Context, ps []packet) error {
 // Close says goodbye, ends the session and returns when the Receiver was told. The Receiver must not call it.
 func (c *ClientConn) Close(ctx context.Context) {
 	if c.mark(ForcedClose) {
-		c.transport.write(ctx, []packet{{typ: packetClose}}) // if this fails the server finds out by itself
+		_ = c.transport.write(ctx, []packet{{typ: packetClose}}) // if this fails the server finds out by itself
 		c.transport.close()
 	}
 	<-c.done
@@ -191,6 +191,6 @@ func (c *ClientConn) handle(p packet) {
 		c.mu.Unlock()
 		ctx, cancel := context.WithTimeout(context.Background(), c.interval)
 		defer cancel()
-		c.write(ctx, []packet{{typ: packetPong}}) // an error has ended the session
+		_ = c.write(ctx, []packet{{typ: packetPong}}) // an error has ended the session
 	}
 }

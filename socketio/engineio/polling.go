@@ -299,7 +299,7 @@ func compress(body []byte) []byte {
 	defer compressors.Put(z)
 	var out bytes.Buffer
 	z.Reset(&out)
-	z.Write(body) // a bytes.Buffer does not fail
-	z.Close()
+	_, _ = z.Write(body) // a bytes.Buffer does not fail
+	_ = z.Close()
 	return out.Bytes()
 }

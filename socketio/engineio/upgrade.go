@@ -95,7 +95,7 @@ func (c *Conn) finishUpgrade(ws *websocket) bool {
 func (c *Conn) turnAway(ws *websocket) {
 	defer c.srv.running.Done()
 	ws.expire(closeLinger)
-	ws.write([]packet{goodbye(0)}, func() {})
+	_ = ws.write([]packet{goodbye(0)}, func() {})
 	ws.halfClose()
 	ws.drain()
 }

@@ -64,7 +64,7 @@ func TestFragments(t *testing.T) {
 		w.Frame(ws.NewFrame(ws.OpContinuation, true, []byte("two")))
 		w.Expect("4onetwo")
 		for range 10_000 { // tiny fragments cost what they carry
-			w.Frame(ws.NewFrame(ws.OpContinuation&0|ws.OpText, false, []byte("4")))
+			w.Frame(ws.NewFrame(ws.OpText, false, []byte("4")))
 			w.Frame(ws.NewFrame(ws.OpContinuation, true, nil))
 			w.Expect("4")
 		}

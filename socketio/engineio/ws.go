@@ -292,7 +292,7 @@ func (o *frameWriter) begin(h ws.Header) {
 	if len(o.buf)+ws.MaxHeaderSize+int(h.Length) > cap(o.buf) {
 		o.flush()
 	}
-	ws.WriteHeaderBuffer(&o.buf, h, o.head[:]) // a length that fits in memory is valid
+	_ = ws.WriteHeaderBuffer(&o.buf, h, o.head[:]) // a length that fits in memory is valid
 }
 
 // append adds data that starts at offset in the payload of h.
@@ -383,7 +383,7 @@ func answerCode(data []byte) uint16 {
 // halfClose ends the writing side, so that the other end sees the end of the stream after all that was written.
 func (w *websocket) halfClose() {
 	if c, ok := w.conn.(interface{ CloseWrite() error }); ok {
-		c.CloseWrite()
+		_ = c.CloseWrite() // it closes altogether soon
 	}
 }
 
@@ -396,6 +396,6 @@ func (w *websocket) keep() { w.conn.SetDeadline(time.Time{}) }
 // drain reads until the other end is done or the deadline has passed, then frees the connection. Closing with bytes
 // unread would make the system reset the connection and lose what was written last.
 func (w *websocket) drain() {
-	io.Copy(io.Discard, w.conn)
+	_, _ = io.Copy(io.Discard, w.conn)
 	w.conn.Close()
 }
