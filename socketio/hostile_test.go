@@ -12,10 +12,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"loupe/socketio"
 	"loupe/socketio/internal/wiretest"
-
-	"github.com/gobwas/ws"
 )
 
 // The inputs that other Socket.IO and WebSocket servers have died of, by their CVE, on a WebSocket and, where there is

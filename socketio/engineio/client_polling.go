@@ -16,9 +16,8 @@ type clientPolling struct {
 	client *http.Client
 	limit  int // of a body to the server, in bytes
 
-	ctx    context.Context // of the session, which lives on when Dial has returned
-	cancel context.CancelFunc
-	mu     sync.Mutex // one POST at a time
+	ended chan struct{} // closed by close
+	mu    sync.Mutex    // one POST at a time
 }
 
 func dialClientPolling(ctx context.Context, u *url.URL, cfg DialConfig) (clientTransport, []packet, error) {
@@ -29,11 +28,10 @@ func dialClientPolling(ctx context.Context, u *url.URL, cfg DialConfig) (clientT
 	case "wss":
 		at.Scheme = "https"
 	}
-	t := &clientPolling{url: at, cfg: cfg}
+	t := &clientPolling{url: at, cfg: cfg, ended: make(chan struct{})}
 	t.client = &http.Client{Transport: &http.Transport{
 		Proxy: http.ProxyFromEnvironment, TLSClientConfig: cfg.TLS, ForceAttemptHTTP2: true,
 	}}
-	t.ctx, t.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	first, err := t.get(ctx)
 	if err != nil {
 		t.close()
@@ -50,7 +48,7 @@ func (t *clientPolling) begin(sid string, limit int) {
 	t.limit = positive(limit, 1_000_000)
 }
 
-func (t *clientPolling) read() ([]packet, error) { return t.get(t.ctx) }
+func (t *clientPolling) read() ([]packet, error) { return t.get(context.Background()) }
 
 func (t *clientPolling) get(ctx context.Context) ([]packet, error) {
 	body, err := t.do(ctx, http.MethodGet, nil)
@@ -72,9 +70,6 @@ func (t *clientPolling) get(ctx context.Context) ([]packet, error) {
 func (t *clientPolling) write(ctx context.Context, ps []packet) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(t.ctx, cancel)()
 	for len(ps) > 0 {
 		n := 1
 		for n < len(ps) && len(encodePayload(ps[:n+1])) <= t.limit {
@@ -88,7 +83,17 @@ func (t *clientPolling) write(ctx context.Context, ps []packet) error {
 	return nil
 }
 
+// do sends a request and returns the body of its answer. It gives up when ctx is done or the session has ended.
 func (t *clientPolling) do(ctx context.Context, method string, body []byte) ([]byte, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-t.ended:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	req, err := http.NewRequestWithContext(ctx, method, t.url.String(), bytes.NewReader(body))
 	if err != nil {
 		return nil, err
@@ -117,6 +122,6 @@ func (t *clientPolling) do(ctx context.Context, method string, body []byte) ([]b
 }
 
 func (t *clientPolling) close() {
-	t.cancel()
+	close(t.ended)
 	t.client.CloseIdleConnections()
 }

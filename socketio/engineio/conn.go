@@ -30,28 +30,28 @@ type Conn struct {
 	header http.Header
 	recv   Receiver // set by open
 
-	mu     sync.Mutex // protects following
-	state  state
-	reason Reason     // once closed
-	ws     *websocket // nil while on polling
+	mu      sync.Mutex // protects following
+	reason  Reason     // once closed
+	ws      *websocket // nil while on polling
+	polling *polling   // nil once on a WebSocket
 
-	out      []packet // waiting to be sent
-	outBytes int      // of out and of what is being written, by cost
-	flushing bool     // a goroutine writes to ws
-	wroteAt  time.Duration
+	state    state // the flags stand together, for they then fit into one word
+	flushing bool  // a goroutine writes to ws
+	draining bool  // a goroutine tells recv
+	pinged   bool  // a pong is due
+	extended bool  // the wait for it was extended
 
-	in       []packet // waiting for recv; only messages
-	inBytes  int
-	draining bool          // a goroutine tells recv
-	inFree   chan struct{} // not nil while readers wait for room in in; closed when there is some
+	out      []packet      // waiting to be sent
+	outBytes int           // of out and of what is being written, by cost
+	wroteAt  time.Duration // last progress of the writing
 
-	timer    timers.Timer
-	beatAt   time.Duration // next ping, or the end of the wait for its pong
-	closeAt  time.Duration // of CloseAfter; 0 is never
-	pinged   bool          // a pong is due
-	extended bool          // the wait for it was extended
+	in      []packet      // waiting for recv; only messages
+	inBytes int           // of in and of what is being told, by cost
+	inFree  chan struct{} // not nil while readers wait for room; closed when there is some
 
-	polling *polling // nil once on a WebSocket
+	timer   timers.Timer
+	beatAt  time.Duration // next ping, or the end of the wait for its pong
+	closeAt time.Duration // of CloseAfter; 0 is never
 }
 
 type state byte

@@ -251,15 +251,32 @@ func TestCORSHeaders(t *testing.T) {
 		want   map[string]string // of every answer
 	}{
 		{"off", engineio.Config{}, "http://server", map[string]string{}},
-		{"listed", engineio.Config{AllowedOrigins: []string{"https://a.example"}}, "https://a.example",
-			map[string]string{"Access-Control-Allow-Origin": "https://a.example", "Vary": "Origin"}},
-		{"listed, credentials", engineio.Config{AllowedOrigins: []string{"https://a.example"}, AllowCredentials: true},
-			"https://a.example", map[string]string{
-				"Access-Control-Allow-Origin": "https://a.example", "Access-Control-Allow-Credentials": "true", "Vary": "Origin"}},
-		{"not listed", engineio.Config{AllowedOrigins: []string{"https://a.example"}, AllowCredentials: true},
-			"https://b.example", map[string]string{"Vary": "Origin"}},
-		{"any, never with credentials", engineio.Config{AllowedOrigins: []string{"*"}, AllowCredentials: true},
-			"https://b.example", map[string]string{"Access-Control-Allow-Origin": "*"}},
+		{
+			"listed",
+			engineio.Config{AllowedOrigins: []string{"https://a.example"}},
+			"https://a.example",
+			map[string]string{"Access-Control-Allow-Origin": "https://a.example", "Vary": "Origin"},
+		},
+		{
+			"listed, credentials",
+			engineio.Config{AllowedOrigins: []string{"https://a.example"}, AllowCredentials: true},
+			"https://a.example",
+			map[string]string{
+				"Access-Control-Allow-Origin": "https://a.example", "Access-Control-Allow-Credentials": "true", "Vary": "Origin",
+			},
+		},
+		{
+			"not listed",
+			engineio.Config{AllowedOrigins: []string{"https://a.example"}, AllowCredentials: true},
+			"https://b.example",
+			map[string]string{"Vary": "Origin"},
+		},
+		{
+			"any, never with credentials",
+			engineio.Config{AllowedOrigins: []string{"*"}, AllowCredentials: true},
+			"https://b.example",
+			map[string]string{"Access-Control-Allow-Origin": "*"},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {

@@ -12,10 +12,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"loupe/socketio/engineio"
 	"loupe/socketio/internal/wiretest"
-
-	"github.com/gobwas/ws"
 )
 
 func TestMessagesBothWays(t *testing.T) {
@@ -105,14 +105,18 @@ func TestBrokenWebSockets(t *testing.T) {
 		{"long control frame", frame(ws.NewFrame(ws.OpPing, true, make([]byte, 126))), 1002, engineio.TransportError},
 		{"fragmented control frame", frame(ws.NewFrame(ws.OpPing, false, nil)), 1002, engineio.TransportError},
 		{"continuation of nothing", frame(ws.NewFrame(ws.OpContinuation, true, nil)), 1002, engineio.TransportError},
-		{"message in a message", append(frame(ws.NewFrame(ws.OpText, false, []byte("4"))), frame(ws.NewTextFrame([]byte("4x")))...),
-			1002, engineio.TransportError},
+		{
+			"message in a message", append(frame(ws.NewFrame(ws.OpText, false, []byte("4"))), frame(ws.NewTextFrame([]byte("4x")))...),
+			1002, engineio.TransportError,
+		},
 		{"length with its first bit set", []byte{0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 1002, engineio.TransportError},
 		{"bad UTF-8", frame(ws.NewTextFrame([]byte("4\xff"))), 1007, engineio.TransportError},
 		{"UTF-8 cut off", frame(ws.NewTextFrame([]byte("4\xe2\x82"))), 1007, engineio.TransportError},
 		{"too long", frame(ws.NewTextFrame(bytes.Repeat([]byte("4"), 1001))), 1009, engineio.TransportError},
-		{"too long in fragments", append(frame(ws.NewFrame(ws.OpBinary, false, make([]byte, 600))), frame(ws.NewFrame(ws.OpContinuation, true, make([]byte, 401)))...),
-			1009, engineio.TransportError},
+		{
+			"too long in fragments", append(frame(ws.NewFrame(ws.OpBinary, false, make([]byte, 600))), frame(ws.NewFrame(ws.OpContinuation, true, make([]byte, 401)))...),
+			1009, engineio.TransportError,
+		},
 		{"a huge claim", []byte{0x82, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0}, 1009, engineio.TransportError},
 		{"empty packet", frame(ws.NewTextFrame(nil)), 1005, engineio.TransportError},
 		{"unknown packet", frame(ws.NewTextFrame([]byte("abc"))), 1005, engineio.TransportError},

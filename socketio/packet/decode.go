@@ -175,11 +175,11 @@ func attach(b []byte, attachments [][]byte, limit int) ([]byte, error) {
 		case b[i] == '"':
 			i = skipString(b, i)
 		case b[i] == '{':
-			num, end, err := parsePlaceholder(b, i)
+			num, size, err := parsePlaceholder(b[i:])
 			if err != nil {
 				return nil, err
 			}
-			if end < 0 { // another object
+			if size == 0 { // another object
 				i++
 				continue
 			}
@@ -187,68 +187,34 @@ func attach(b []byte, attachments [][]byte, limit int) ([]byte, error) {
 				return nil, errPlaceholder
 			}
 			out = appendMarked(append(out, b[from:i]...), attachments[num])
-			from, i = end, end
+			i += size
+			from = i
 		default:
 			i++
 		}
 	}
 }
 
-// parsePlaceholder reads the placeholder at b[i], the beginning of an object. The end is -1 if it is none; a placeholder
-// with another number than a small whole one is an error.
-func parsePlaceholder(b []byte, i int) (num, end int, err error) {
-	const key, numKey = `"_placeholder"`, `"num"`
-	var flag []byte
-	number := []byte(nil)
-	fields := 0
-	for i++; ; i++ {
-		start := skipSpace(b, i)
-		if b[start] == '}' {
-			return 0, -1, nil
-		}
-		keyEnd := skipString(b, start)
-		valueStart := skipSpace(b, skipKey(b, start))
-		if c := b[valueStart]; c == '{' || c == '[' {
-			if flag != nil {
-				return 0, 0, errPlaceholder
-			}
-			return 0, -1, nil
-		}
-		valueEnd, err := skipValue(b, valueStart)
-		if err != nil {
-			return 0, 0, err
-		}
-		switch value := b[valueStart:valueEnd]; string(b[start:keyEnd]) {
-		case key:
-			if string(value) != "true" {
-				return 0, -1, nil
-			}
-			flag = value
-		case numKey:
-			number = value
-		default:
-			if flag == nil {
-				return 0, -1, nil
-			}
-			return 0, 0, errPlaceholder
-		}
-		fields++
-		if i = skipSpace(b, valueEnd); b[i] == '}' {
-			break
-		}
-		if fields == 2 {
-			if flag == nil {
-				return 0, -1, nil
-			}
-			return 0, 0, errPlaceholder
-		}
+// maxPlaceholder is the length of the longest object that is taken for a placeholder, in bytes.
+const maxPlaceholder = 64
+
+// parsePlaceholder reads the placeholder that b begins with. The size is 0 if the object there is none; a placeholder with
+// another number than a whole one is an error.
+func parsePlaceholder(b []byte) (num, size int, err error) {
+	size = bytes.IndexByte(b[:min(len(b), maxPlaceholder)], '}') + 1
+	if !bytes.Contains(b[:size], []byte(`"_placeholder"`)) {
+		return 0, 0, nil
 	}
-	if flag == nil {
-		return 0, -1, nil
+	var p struct {
+		Placeholder bool            `json:"_placeholder"`
+		Num         json.RawMessage `json:"num"`
 	}
-	if len(number) == 0 || skipDigits(number, 0) != len(number) || len(number) > 6 {
+	if json.Unmarshal(b[:size], &p) != nil || !p.Placeholder {
+		return 0, 0, nil
+	}
+	num, err = strconv.Atoi(string(p.Num))
+	if err != nil || num < 0 {
 		return 0, 0, errPlaceholder
 	}
-	num, err = strconv.Atoi(string(number))
-	return num, i + 1, err
+	return num, size, nil
 }

@@ -246,11 +246,15 @@ func echoByPolling(body string) func(*testing.T, *wiretest.Peer) {
 // socketCases are those of Socket.IO alone.
 var socketCases = []suiteCase{
 	{"connect/should allow connection to the main namespace", connects("40", "40", `42["auth",{}]`)},
-	{"connect/should allow connection to the main namespace with a payload",
-		connects(`40{"token":"123"}`, "40", `42["auth",{"token":"123"}]`)},
+	{
+		"connect/should allow connection to the main namespace with a payload",
+		connects(`40{"token":"123"}`, "40", `42["auth",{"token":"123"}]`),
+	},
 	{"connect/should allow connection to a custom namespace", connects("40/custom,", "40/custom,", `42/custom,["auth",{}]`)},
-	{"connect/should allow connection to a custom namespace with a payload",
-		connects(`40/custom,{"token":"abc"}`, "40/custom,", `42/custom,["auth",{"token":"abc"}]`)},
+	{
+		"connect/should allow connection to a custom namespace with a payload",
+		connects(`40/custom,{"token":"abc"}`, "40/custom,", `42/custom,["auth",{"token":"abc"}]`),
+	},
 	{"connect/should disallow connection to an unknown namespace", func(t *testing.T, p *wiretest.Peer) {
 		w := p.OpenWebSocket()
 		w.Send("40/random")
@@ -318,8 +322,10 @@ var socketCases = []suiteCase{
 	}},
 	{"message/should close the connection upon invalid format (unknown packet type)", closesUpon("4abc")},
 	{"message/should close the connection upon invalid format (invalid payload format)", closesUpon("42{}")},
-	{"message/should close the connection upon invalid format (invalid ack id)",
-		closesUpon(`42abc["message-with-ack",1,"2",{"3":[false]}]`)},
+	{
+		"message/should close the connection upon invalid format (invalid ack id)",
+		closesUpon(`42abc["message-with-ack",1,"2",{"3":[false]}]`),
+	},
 }
 
 func connects(send, prefix, auth string) func(*testing.T, *wiretest.Peer) {
