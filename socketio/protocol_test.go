@@ -46,6 +46,7 @@ func TestInputs(t *testing.T) {
 		{name: "unknown namespace", send: []string{"40/nope", "40", `42["x"]`}, want: []string{"44/nope," + invalid, "40{}", echoed}},
 		{name: "unknown namespace with a query", send: []string{"40/adm?a=1,"}, want: []string{"44/adm?a=1," + invalid}},
 		{name: "prototype as a namespace", send: []string{"40/__proto__,"}, want: []string{"44/__proto__," + invalid}},
+		{name: "control characters in a namespace", send: []string{"40/\r\n\x00*", "40", `42["x"]`}, want: []string{"44/\r\n\x00*," + invalid, "40{}", echoed}},
 		{name: "longest namespace", send: []string{"40/" + strings.Repeat("n", 255)}, want: []string{"44/" + strings.Repeat("n", 255) + "," + invalid}},
 		{name: "too long a namespace", send: []string{"40/" + strings.Repeat("n", 256)}, closed: true, node: "has no limit"},
 		{name: "refused, then again", send: []string{"40/refuse", "40/refuse", "40", `42["x"]`}, want: []string{
