@@ -347,8 +347,13 @@ func checkEvent(data string) error {
 	if t, _, err = next(data, i); err != nil {
 		return err
 	}
-	if name, ok := t.name(); !ok || packet.Reserved(name) {
-		return errEvent
+	switch t.kind {
+	case kindInt, kindUint, kindFloat:
+		return nil
+	case kindString:
+		if !packet.Reserved(t.body) {
+			return nil
+		}
 	}
-	return nil
+	return errEvent
 }

@@ -143,6 +143,7 @@ func TestParsesOtherFormsOfBroadcasts(t *testing.T) {
 		{"no namespace", "93a16182a47479706502a46461746191a17680", "/", "", ""},
 		{"nil options", "93a16182a47479706502a46461746191a17683a5726f6f6d73c0a6657863657074c0a5666c616773c0", "/", "", ""},
 		{"numbers for rooms", "93a16182a47479706502a46461746191a17681a5726f6f6d7393a2343229cd03e8", "/", "42 41 1000", ""},
+		{"anything for rooms", "93a16182a47479706502a46461746191a17681a5726f6f6d7393c0c3cb3ff8000000000000", "/", "null true 1.5", ""},
 		{"more than is known", "93a16183a47479706502a46461746191a176a16e8182a16e9301c0a17aa1620781a16ec2", "", "", ""},
 	} {
 		b, err := parseBroadcast(unhex(t, c.hex))
@@ -167,15 +168,15 @@ func TestRefusesWhatIsNoBroadcast(t *testing.T) {
 		}
 	}
 	for name, s := range map[string]string{
-		"garbage":           "hello",
-		"a map":             "\x80",
-		"JSON":              `{"type":3}`,
-		"nil options":       unhex(t, "93a16182a47479706502a46461746191a176c0"),
-		"no data":           unhex(t, "93a16181a4747970650280"),
-		"an ack's type":     unhex(t, "93a16182a47479706503a46461746191a17680"),
-		"rooms no array":    unhex(t, "93a16182a47479706502a46461746191a17681a5726f6f6d73a172"),
-		"a room of nothing": unhex(t, "93a16182a47479706502a46461746191a17681a5726f6f6d7391c0"),
-		"more behind it":    whole + "\xc0",
+		"garbage":          "hello",
+		"a map":            "\x80",
+		"JSON":             `{"type":3}`,
+		"nil options":      unhex(t, "93a16182a47479706502a46461746191a176c0"),
+		"no data":          unhex(t, "93a16181a4747970650280"),
+		"an ack's type":    unhex(t, "93a16182a47479706503a46461746191a17680"),
+		"rooms no array":   unhex(t, "93a16182a47479706502a46461746191a17681a5726f6f6d73a172"),
+		"an array as room": unhex(t, "93a16182a47479706502a46461746191a17681a5726f6f6d739190"),
+		"more behind it":   whole + "\xc0",
 	} {
 		if b, err := parseBroadcast(s); err == nil {
 			t.Errorf("%s: %+v", name, b)

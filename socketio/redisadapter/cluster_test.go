@@ -592,7 +592,7 @@ func TestMalformedMessagesAreDropped(t *testing.T) {
 		{"socket.io-request#/#", `{"type":5}`},
 		{"socket.io-request#/#", `{"type":6,"data":{}}`},
 		{"socket.io-request#/#", `{"type":6,"data":[]}`},
-		{"socket.io-request#/#", `{"type":2,"opts":{"rooms":[{}]}}`},
+		{"socket.io-request#/#", `{"type":2,"opts":{"rooms":{}}}`},
 		{"socket.io-request#/#", "\x81\xa4type\x07"},
 		{"socket.io-request#/#", deep},
 	}

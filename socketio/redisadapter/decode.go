@@ -112,7 +112,7 @@ func (d *decoder) object(n, depth int) error {
 	return nil
 }
 
-// key appends a key. JavaScript makes a string of any value; nobody sends others than these.
+// key appends a key.
 func (d *decoder) key() error {
 	t, i, err := next(d.src, d.i)
 	if err != nil {
@@ -126,7 +126,7 @@ func (d *decoder) key() error {
 	return nil
 }
 
-// name is the string for which a string or a whole number stands where JavaScript allows both: as a key, as a room.
+// name is what JavaScript makes of a value as a key; false for what nobody has for one. Rooms are compared by it too.
 func (t token) name() (string, bool) {
 	switch t.kind {
 	case kindString:
@@ -137,6 +137,10 @@ func (t token) name() (string, bool) {
 		return strconv.FormatUint(t.bits, 10), true
 	case kindFloat:
 		return string(appendFloat(nil, t.float())), true
+	case kindBool:
+		return strconv.FormatBool(t.bits != 0), true
+	case kindNil:
+		return "null", true
 	default:
 		return "", false
 	}

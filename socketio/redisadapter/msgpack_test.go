@@ -221,7 +221,7 @@ func TestRefusesWhatIsNoMessagePack(t *testing.T) {
 	t.Parallel()
 	for _, s := range []string{
 		"", "c1", "cc", "cd00", "ce000000", "cf00000000000000", "cb00", "a1", "d9", "d905", "da0001", "db7fffffff", "c4", "c405", "c6ffffffff",
-		"91", "dc", "dcffff", "ddffffffff", "dfffffffff", "df80000000", "81a161", "81c001", "c7", "c70100", "d4", "d400", "d8", "c9ffffffff00",
+		"91", "dc", "dcffff", "ddffffffff", "dfffffffff", "df80000000", "81a161", "819001", "c7", "c70100", "d4", "d400", "d8", "c9ffffffff00",
 	} {
 		if got, _, err := decode(unhex(t, s)); !errors.Is(err, errMsgpack) && !errors.Is(err, errShape) {
 			t.Errorf("%s is decoded as %s, %v", s, got, err)

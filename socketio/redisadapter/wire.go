@@ -158,16 +158,15 @@ func (n *names) add(room string) {
 	}
 }
 
-// name is the name of a room, which JSON may have as a number.
+// name is the name of a room, which Node may have as a number, or as anything else.
 type name string
 
 func (n *name) UnmarshalJSON(data []byte) error {
-	if number := json.Number(""); len(data) > 0 && data[0] != '"' {
-		err := json.Unmarshal(data, &number)
-		*n = name(number)
-		return err
+	if data[0] == '"' {
+		return json.Unmarshal(data, (*string)(n))
 	}
-	return json.Unmarshal(data, (*string)(n))
+	*n = name(data)
+	return nil
 }
 
 // roomNumber is the number that a name looks like to JavaScript.
