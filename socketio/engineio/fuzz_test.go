@@ -83,9 +83,9 @@ func FuzzFrames(f *testing.F) {
 	f.Fuzz(func(t *testing.T, stream []byte) {
 		const limit = 1000
 		read := func(early, piece int) (seen []string) {
-			w := &websocket{
-				conn: &script{say: bytes.Clone(stream[early:]), piece: piece}, early: bytes.Clone(stream[:early]),
-				state: ws.StateServerSide,
+			w := &websocket{conn: &script{say: bytes.Clone(stream[early:]), piece: piece}, state: ws.StateServerSide}
+			if early > 0 {
+				w.early = bytes.NewBuffer(bytes.Clone(stream[:early]))
 			}
 			for {
 				kind, data, err := w.next(limit)

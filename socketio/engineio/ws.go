@@ -4,6 +4,7 @@ package engineio
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -27,18 +28,21 @@ import (
 // frame one system call.
 type websocket struct {
 	conn   net.Conn
-	client bool // this end masks
-	base64 bool // the other end asked for binary messages as text
+	early  *bytes.Buffer // came with the handshake; nil once it is read
+	begun  *fragments    // the message whose first fragments have come
+	client bool          // this end masks
+	base64 bool          // the other end asked for binary messages as text
+	state  ws.State
 
-	early []byte // came with the handshake; read first
-	from  int    // buf[from:to] is read but not consumed
-	to    int
-	buf   [128]byte
-	head  [ws.MaxHeaderSize - 2]byte
+	from, to uint8 // buf[from:to] is read but not consumed
+	buf      [64]byte
+	head     [ws.MaxHeaderSize - 2]byte
+}
 
-	partial []byte // of a message whose first fragments have come
-	state   ws.State
-	op      ws.OpCode // of partial
+// fragments are the beginning of a message.
+type fragments struct {
+	op   ws.OpCode
+	data []byte
 }
 
 // frameKind is what came in; pongs and fragments are not told.
@@ -128,15 +132,19 @@ func dialWebSocket(ctx context.Context, url string, header http.Header, conf *tl
 	return w, nil
 }
 
-func unread(r *bufio.Reader) []byte {
+// unread takes out what r has read ahead, nil if that is nothing.
+func unread(r *bufio.Reader) *bytes.Buffer {
 	b, _ := r.Peek(r.Buffered())
-	return slices.Clone(b)
+	if len(b) == 0 {
+		return nil
+	}
+	return bytes.NewBuffer(slices.Clone(b))
 }
 
 // next returns the next message or control frame. Data is the caller's.
 func (w *websocket) next(limit int) (frameKind, []byte, error) {
 	for {
-		if w.from == w.to && len(w.early) == 0 {
+		if w.from == w.to && w.early == nil {
 			// An idle connection waits here, where the stack is shallow.
 			if err := w.fill(); err != nil {
 				return 0, nil, err
@@ -162,28 +170,28 @@ func (w *websocket) next(limit int) (frameKind, []byte, error) {
 			}
 			continue
 		}
-		if h.Length > int64(limit-len(w.partial)) {
+		m := fragments{op: h.OpCode}
+		if h.OpCode == ws.OpContinuation {
+			m = *w.begun
+		}
+		if h.Length > int64(limit-len(m.data)) {
 			return 0, nil, errTooBig
 		}
-		if h.OpCode != ws.OpContinuation {
-			w.op = h.OpCode
-		}
-		data, err := w.payload(w.partial, h)
-		if err != nil {
+		if m.data, err = w.payload(m.data, h); err != nil {
 			return 0, nil, err
 		}
 		if !h.Fin {
-			w.partial, w.state = data, w.state.Set(ws.StateFragmented)
+			w.begun, w.state = &fragments{m.op, m.data}, w.state.Set(ws.StateFragmented)
 			continue
 		}
-		w.partial, w.state = nil, w.state.Clear(ws.StateFragmented)
-		if w.op == ws.OpBinary {
-			return frameBinary, data, nil
+		w.begun, w.state = nil, w.state.Clear(ws.StateFragmented)
+		if m.op == ws.OpBinary {
+			return frameBinary, m.data, nil
 		}
-		if !utf8.Valid(data) {
+		if !utf8.Valid(m.data) {
 			return 0, nil, errInvalidUTF8
 		}
-		return frameText, data, nil
+		return frameText, m.data, nil
 	}
 }
 
@@ -217,9 +225,9 @@ func (w *websocket) payload(dst []byte, h ws.Header) ([]byte, error) {
 
 // Read reads from the buffers before it reads from the connection.
 func (w *websocket) Read(p []byte) (int, error) {
-	if len(w.early) > 0 {
-		n := copy(p, w.early)
-		if w.early = w.early[n:]; len(w.early) == 0 {
+	if w.early != nil {
+		n, _ := w.early.Read(p)
+		if w.early.Len() == 0 {
 			w.early = nil
 		}
 		return n, nil
@@ -233,13 +241,13 @@ func (w *websocket) Read(p []byte) (int, error) {
 		}
 	}
 	n := copy(p, w.buf[w.from:w.to])
-	w.from += n
+	w.from += uint8(n)
 	return n, nil
 }
 
 func (w *websocket) fill() error {
 	n, err := w.conn.Read(w.buf[:])
-	w.from, w.to = 0, n
+	w.from, w.to = 0, uint8(n)
 	if n > 0 {
 		return nil
 	}
