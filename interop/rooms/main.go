@@ -18,7 +18,7 @@ import (
 )
 
 func main() {
-	if err := run(context.Background(), os.Args[1]); err != nil {
+	if err := run(context.Background(), os.Args[1]); err != nil { //nolint:forbidigo // this is main
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -37,6 +37,6 @@ func run(ctx context.Context, redis string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println("listening http://" + l.Addr().String())
+	fmt.Fprintln(os.Stdout, "listening http://"+l.Addr().String())
 	return http.Serve(l, io)
 }

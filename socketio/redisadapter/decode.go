@@ -219,11 +219,18 @@ func appendFloat(b []byte, f float64) []byte {
 func appendString(b []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	b = append(b, '"')
-	for _, r := range s {
+	for {
+		plain := plainPrefix(s)
+		b, s = append(b, s[:plain]...), s[plain:]
+		if s == "" {
+			return append(b, '"')
+		}
+		r, size := utf8.DecodeRuneInString(s)
+		s = s[size:]
 		switch {
 		case r == '"' || r == '\\':
 			b = append(b, '\\', byte(r))
-		case r == '\n':
+		case r == '\n': // never \u000a, which means something in package packet
 			b = append(b, '\\', 'n')
 		case r < ' ':
 			b = append(b, '\\', 'u', '0', '0', hex[r>>4], hex[r&15])
@@ -231,5 +238,14 @@ func appendString(b []byte, s string) []byte {
 			b = utf8.AppendRune(b, r)
 		}
 	}
-	return append(b, '"')
+}
+
+// plainPrefix is how many bytes at the beginning of s are ASCII that JSON has as it is.
+func plainPrefix(s string) int {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' {
+			return i
+		}
+	}
+	return len(s)
 }
