@@ -17,7 +17,8 @@
 //   - A socket gets what is sent to it in order, across an upgrade of its transport too, and each event at most once;
 //     with [Recovery] it also gets what it missed while its connection was lost.
 //   - Rooms joined in OnConnect miss nothing from the moment the client knows that it is connected.
-//   - An idle WebSocket costs one goroutine with the smallest stack, and no timer, buffer or request.
+//   - An idle WebSocket costs one goroutine with the smallest stack and a place in a heap of deadlines, but no timer, buffer
+//     or request: about 5.4 KiB in all, and under the default GOGC some 2 KiB of garbage not yet given back.
 //   - An event is encoded once, however many sockets it goes to.
 //   - All that a client can make the server keep is bounded, by names in [Config] and in package packet. A client that
 //     reads too slowly is disconnected as a [SlowConsumer]; one that sends too fast is not read for a while.
