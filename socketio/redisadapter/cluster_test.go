@@ -81,6 +81,11 @@ func (l *logged) String() string {
 
 func serve(t *testing.T, r *redis, cfg redisadapter.Config, namespaces ...string) *server {
 	t.Helper()
+	return serveIO(t, r, cfg, socketio.Config{}, namespaces...)
+}
+
+func serveIO(t *testing.T, r *redis, cfg redisadapter.Config, ioConfig socketio.Config, namespaces ...string) *server {
+	t.Helper()
 	s := &server{log: &logged{}}
 	cfg.Options.InitAddress = []string{r.addr}
 	cfg.Logger = slog.New(slog.NewTextHandler(s.log, nil))
@@ -88,7 +93,8 @@ func serve(t *testing.T, r *redis, cfg redisadapter.Config, namespaces ...string
 	if s.cluster, err = redisadapter.New(cfg); err != nil {
 		t.Fatal(err)
 	}
-	s.Server = socketio.NewServer(socketio.Config{Adapter: s.cluster.Adapter})
+	ioConfig.Adapter = s.cluster.Adapter
+	s.Server = socketio.NewServer(ioConfig)
 	for _, name := range namespaces {
 		s.Of(name)
 	}
@@ -392,14 +398,18 @@ func TestServersAnswerEachOther(t *testing.T) {
 	}
 }
 
+// peer speaks to the server byte by byte.
+func (s *server) peer(t *testing.T) *wiretest.Peer {
+	return wiretest.NewPeer(t, func(ctx context.Context) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "tcp", strings.TrimPrefix(s.url, "http://"))
+	}, "/socket.io/")
+}
+
 // answering connects a socket in the room that acknowledges the next event with what the arguments are in JSON; if they
 // are none it never does. It returns what it got.
 func (s *server) answering(t *testing.T, room, args string) <-chan string {
 	t.Helper()
-	peer := wiretest.NewPeer(t, func(ctx context.Context) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "tcp", strings.TrimPrefix(s.url, "http://"))
-	}, "/socket.io/")
-	w := peer.OpenWebSocket()
+	w := s.peer(t).OpenWebSocket()
 	w.Send("40")
 	w.Read()
 	w.Send(`420["join","` + room + `"]`)
@@ -562,6 +572,71 @@ func TestQueueIsBounded(t *testing.T) {
 	}
 	if err := s.Emit("e"); err != nil {
 		t.Errorf("the queue stays full: %v", err)
+	}
+}
+
+// What another server emits to a room is kept for a socket that was in it and may come back, though nobody else is in it.
+func TestLostSocketMissesNothing(t *testing.T) {
+	t.Parallel()
+	r := startRedis(t)
+	a := serveIO(t, r, redisadapter.Config{}, socketio.Config{Recovery: socketio.Recovery{Window: time.Minute}}).ready(t)
+	b := serve(t, r, redisadapter.Config{}).ready(t)
+	peer := a.peer(t)
+	w := peer.OpenWebSocket()
+	w.Send("40")
+	var hello struct{ SID, PID string }
+	if err := json.Unmarshal([]byte(strings.TrimPrefix(w.Read(), "40")), &hello); err != nil {
+		t.Fatal(err)
+	}
+	w.Send(`420["join","x"]`)
+	w.Expect("430[]")
+	b.To("x").Emit("first")
+	offset := strings.TrimSuffix(strings.TrimPrefix(w.Read(), `42["first",`), "]")
+	w.Close()
+	for a.Stats().Sockets > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	b.To("x").Emit("missed", []byte{1})
+	for a.cluster.Stats().Received < 2 {
+		time.Sleep(time.Millisecond)
+	}
+	w = peer.OpenWebSocket()
+	defer w.Close()
+	w.Send(`40{"pid":"` + hello.PID + `","offset":` + offset + `}`)
+	if got := w.Read(); !strings.HasPrefix(got, `451-["missed",{"_placeholder":true,"num":0},"`) {
+		t.Errorf("the client that comes back gets %q first", got)
+	}
+	w.Expect("b:\x01")
+	if got := w.Read(); !strings.Contains(got, hello.SID) {
+		t.Errorf("and is then told %q", got)
+	}
+}
+
+// A client that is lent is used and not closed.
+func TestLentClient(t *testing.T) {
+	t.Parallel()
+	r := startRedis(t)
+	lent, err := rueidis.NewClient(rueidis.ClientOption{
+		InitAddress: []string{r.addr}, DisableCache: true, ForceSingleClient: true, PipelineMultiplex: -1,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(lent.Close)
+	a, b := serve(t, r, redisadapter.Config{Client: lent}).ready(t), serve(t, r, redisadapter.Config{Client: lent}).ready(t)
+	k := a.connect(t, "here")
+	b.Emit("hello")
+	k.expect(t, "hello ")
+	if err := b.Close(testContext(t)); err != nil {
+		t.Error(err)
+	}
+	a.Emit("still here")
+	k.expect(t, "still here ")
+	if err := lent.Do(testContext(t), lent.B().Ping().Build()).Error(); err != nil {
+		t.Errorf("the lent client is unusable: %v", err)
+	}
+	if n, err := a.cluster.Of("/").Servers(testContext(t)); n != 1 || err != nil {
+		t.Errorf("%d servers are left, %v", n, err)
 	}
 }
 
