@@ -124,8 +124,7 @@ const missedTimeout = 10 * time.Second
 func (s *Server) connected(socket *socketio.Socket) {
 	c := socket.Data().(*client)
 	if !c.user.Expires.IsZero() {
-		expiry := time.AfterFunc(time.Until(c.user.Expires), func() { socket.Disconnect(true) })
-		socket.OnDisconnect(func(socketio.Reason) { expiry.Stop() })
+		socket.DisconnectAt(c.user.Expires)
 	}
 	if c.since.IsZero() {
 		socket.Join(room(c.user.ID))
