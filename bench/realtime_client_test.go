@@ -16,9 +16,9 @@ import (
 )
 
 const (
-	dials      = 100         // at once
-	readBuffer = 4 << 10     // of each socket, in bytes
-	patience   = time.Minute // for any answer
+	dials      = 100             // at once
+	readBuffer = 4 << 10         // of each socket, in bytes
+	patience   = 3 * time.Minute // for any answer
 )
 
 // crowd is many clients. Each does as little as a client can, so that what is measured is the server.

@@ -64,7 +64,7 @@ func emit(io *socketio.Server, payload json.RawMessage, events, rooms, rate int)
 	for n := 0; n < events; {
 		due := events
 		if rate > 0 {
-			time.Sleep(time.Millisecond)
+			time.Sleep(10 * time.Millisecond)
 			due = min(events, int(time.Since(start).Seconds()*float64(rate)))
 		}
 		for ; n < due; n++ {

@@ -33,7 +33,7 @@ function emit(events, rooms, rate) {
   const portion = () => {
     const due = rate ? Math.min(events, ((performance.now() - start) * rate) / 1000) : Math.min(events, n + 100);
     for (; n < due; n++) io.to("user:" + (n % rooms)).emit("asset_processed", payload);
-    if (n < events) rate ? setTimeout(portion, 1) : setImmediate(portion);
+    if (n < events) rate ? setTimeout(portion, 10) : setImmediate(portion);
   };
   portion();
 }
