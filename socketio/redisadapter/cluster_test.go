@@ -40,12 +40,30 @@ func startRedis(t *testing.T) *redis {
 	return r
 }
 
+// noRedis is one that is not started, at a host of its own, so that no other test's gets its port.
+func noRedis(t *testing.T, host string) *redis {
+	t.Helper()
+	return &redis{addr: net.JoinHostPort(host, strconv.Itoa(testenv.FreePort(t)))}
+}
+
 func (r *redis) start(t *testing.T) {
 	t.Helper()
-	_, port, _ := net.SplitHostPort(r.addr)
+	host, port, err := net.SplitHostPort(r.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
 	r.process = testenv.Start(t, exec.Command("redis-server",
-		"--bind", "127.0.0.1", "--port", port, "--dir", t.TempDir(), "--save", "", "--appendonly", "no"))
+		"--bind", host, "--port", port, "--dir", t.TempDir(), "--save", "", "--appendonly", "no"))
 	r.process.Line(t, "Ready to accept connections")
+}
+
+func eventually(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !so(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
 }
 
 func testContext(t *testing.T) context.Context {
@@ -432,12 +450,12 @@ func TestAcknowledgementsComeFromAllServers(t *testing.T) {
 	t.Parallel()
 	r := startRedis(t)
 	cfg := redisadapter.Config{RequestTimeout: 10 * time.Second}
-	a, b, c := serve(t, r, cfg).ready(t), serve(t, r, cfg).ready(t), serve(t, r, cfg).ready(t)
+	a, b := serve(t, r, cfg).ready(t), serve(t, r, cfg).ready(t)
+	c := serve(t, r, cfg).ready(t) // has nobody to ask, and says so
 	a.answering(t, "x", `["a"]`)
 	b.answering(t, "x", `["b","more"]`)
 	b.answering(t, "x", `[]`)
 	b.answering(t, "y", `["y"]`)
-	_ = c // has nobody to ask, and says so
 
 	values, err := a.To("x").EmitWithAck(testContext(t), "ask", 1)
 	var got []string
@@ -453,7 +471,7 @@ func TestAcknowledgementsComeFromAllServers(t *testing.T) {
 
 	silent := b.answering(t, "silent", "")
 	b.answering(t, "silent", `["heard"]`)
-	short, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	short, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	values, err = a.To("silent").EmitWithAck(short, "ask", []byte{1})
 	if !errors.Is(err, context.DeadlineExceeded) || len(values) != 1 || values[0].String() != `"heard"` {
@@ -476,9 +494,9 @@ func TestOutage(t *testing.T) {
 	there.expect(t, "before ")
 
 	r.process.Kill()
-	for b.cluster.Stats().Outages == 0 || a.cluster.Stats().Outages == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	eventually(t, "the outage to be noticed", func() bool {
+		return a.cluster.Stats().Outages > 0 && b.cluster.Stats().Outages > 0
+	})
 	for i := range 100 {
 		if err := a.To("x").Emit("during", i); err != nil {
 			t.Error(err)
@@ -520,7 +538,7 @@ func TestOutage(t *testing.T) {
 func TestStartsWithoutRedis(t *testing.T) {
 	t.Parallel()
 	testenv.Need(t, testenv.Redis)
-	r := &redis{addr: "127.0.0.1:" + strconv.Itoa(testenv.FreePort(t))}
+	r := noRedis(t, "127.0.0.2")
 	alone := serve(t, r, redisadapter.Config{})
 	k := alone.connect(t, "here", "x")
 	alone.To("x").Emit("hello")
@@ -550,8 +568,8 @@ func TestStartsWithoutRedis(t *testing.T) {
 
 func TestQueueIsBounded(t *testing.T) {
 	t.Parallel()
-	r := &redis{addr: "127.0.0.1:" + strconv.Itoa(testenv.FreePort(t))} // nobody is there
-	s := serve(t, r, redisadapter.Config{MaxQueue: 10_000, HoldFor: 20 * time.Millisecond})
+	r := noRedis(t, "127.0.0.3")
+	s := serve(t, r, redisadapter.Config{MaxQueue: 10_000, HoldFor: time.Second})
 	k := s.connect(t, "here")
 	full := 0
 	for i := range 200 {
@@ -560,16 +578,14 @@ func TestQueueIsBounded(t *testing.T) {
 		} else if err != nil {
 			t.Fatal(err)
 		}
+	}
+	for i := range 200 {
 		k.expect(t, fmt.Sprint("e ", i))
 	}
 	if full == 0 {
 		t.Error("the queue has no end")
 	}
-	for deadline := time.Now().Add(10 * time.Second); s.cluster.Stats().Dropped < 200; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("what waits too long stays: %+v", s.cluster.Stats())
-		}
-	}
+	eventually(t, "what waits too long to be dropped", func() bool { return s.cluster.Stats().Dropped == 200 })
 	if err := s.Emit("e"); err != nil {
 		t.Errorf("the queue stays full: %v", err)
 	}
@@ -593,13 +609,9 @@ func TestLostSocketMissesNothing(t *testing.T) {
 	b.To("x").Emit("first")
 	offset := strings.TrimSuffix(strings.TrimPrefix(w.Read(), `42["first",`), "]")
 	w.Close()
-	for a.Stats().Sockets > 0 {
-		time.Sleep(time.Millisecond)
-	}
+	eventually(t, "the loss to be noticed", func() bool { return a.Stats().Sockets == 0 })
 	b.To("x").Emit("missed", []byte{1})
-	for a.cluster.Stats().Received < 2 {
-		time.Sleep(time.Millisecond)
-	}
+	eventually(t, "the event to arrive", func() bool { return a.cluster.Stats().Received == 2 })
 	w = peer.OpenWebSocket()
 	defer w.Close()
 	w.Send(`40{"pid":"` + hello.PID + `","offset":` + offset + `}`)

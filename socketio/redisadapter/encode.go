@@ -228,15 +228,16 @@ func (e *encoder) placeholder() bool {
 	if len(e.attachments) == 0 || len(e.src)-e.i < len(form) || string(e.src[e.i:e.i+len(form)]) != form {
 		return false
 	}
-	end := e.i + len(form)
-	for end < len(e.src) && e.src[end] != '}' {
-		end++
+	digits := e.src[e.i+len(form):]
+	n := 0
+	for n < len(digits) && n < 9 && digits[n] >= '0' && digits[n] <= '9' {
+		n++
 	}
-	num, err := strconv.ParseUint(string(e.src[e.i+len(form):end]), 10, 31)
-	if err != nil || int(num) >= len(e.attachments) || end == len(e.src) {
+	num, err := strconv.Atoi(string(digits[:n]))
+	if err != nil || num >= len(e.attachments) || n == len(digits) || digits[n] != '}' {
 		return false
 	}
-	e.i, e.out = end+1, appendBin(e.out, e.attachments[num])
+	e.i, e.out = e.i+len(form)+n+1, appendBin(e.out, e.attachments[num])
 	return true
 }
 

@@ -10,8 +10,8 @@
 // Everything that a [socketio.Broadcast] does then concerns the sockets of all servers, but for its Sockets method.
 // [Cluster.Of] has what makes sense only between servers: listing sockets and rooms, and messages from server to server.
 //
-// Redis is never waited for. Local sockets get an event before it is published, and go on to get events while Redis is
-// away. Connections are made again and again until they hold, at the start too; a process that was cut off misses what
+// Emitting does not wait for Redis. Local sockets get an event before it is published, and go on to get events while Redis
+// is away. Connections are made again and again until they hold, at the start too; a process that was cut off misses what
 // others emitted meanwhile, and what it emitted itself waits for [Config.HoldFor] at most. So each socket gets an event
 // at most once.
 //

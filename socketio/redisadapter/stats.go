@@ -15,7 +15,7 @@ type Stats struct {
 	Failed    int64 // messages that Redis refused, or that were on their way when the connection was lost
 	Received  int64 // messages from other servers, answers included
 	Foreign   int64 // of these, broadcasts to rooms that no socket here is in
-	Malformed int64 // of these, what was dropped because it was wrong
+	Malformed int64 // messages that were dropped because they were wrong
 	Outages   int64 // times that Redis went away
 }
 
