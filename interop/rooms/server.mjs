@@ -22,7 +22,7 @@ async function connect() {
 }
 
 const http = createServer();
-const io = new Server(http, { adapter: createAdapter(await connect(), await connect(), { requestsTimeout: 3000 }) });
+const io = new Server(http, { adapter: createAdapter(await connect(), await connect(), { requestsTimeout: 20_000 }) });
 io.on("connection", (socket) => {
   socket.data.from = "node";
   socket.on("join", (rooms, done) => {
@@ -35,7 +35,7 @@ io.on("told", (...args) => print({ told: args }));
 
 const actions = {
   emit: ({ args, ...choice }) => void choose(io, choice).emit(...args),
-  emitWithAck: ({ args, ...choice }) => choose(io, choice).timeout(3000).emitWithAck(...args),
+  emitWithAck: ({ args, ...choice }) => choose(io, choice).timeout(20_000).emitWithAck(...args),
   join: ({ args, ...choice }) => choose(io, choice).socketsJoin(args),
   leave: ({ args, ...choice }) => choose(io, choice).socketsLeave(args),
   disconnect: (choice) => choose(io, choice).disconnectSockets(),
