@@ -84,6 +84,7 @@ func (s *site) begin(t *testing.T) {
 	}
 	s.addr = l.Addr().String()
 	s.url = "http://" + s.addr
+	server := s.io // a request may still be under way when the next server has begun
 	mux := http.NewServeMux()
 	mux.HandleFunc("/socket.io/", func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Upgrade") != "" && r.URL.Query().Has("sid") {
@@ -93,7 +94,7 @@ func (s *site) begin(t *testing.T) {
 				return
 			}
 		}
-		s.io.ServeHTTP(w, r)
+		server.ServeHTTP(w, r)
 	})
 	mux.Handle("/clients/", http.FileServer(http.Dir(filepath.Join(testenv.Root(), "interop"))))
 	mux.Handle("/dist/", http.FileServer(http.Dir(filepath.Join(testenv.Root(), "interop/node_modules/socket.io-client"))))
