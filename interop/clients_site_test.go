@@ -72,9 +72,7 @@ func (s *site) begin(t *testing.T) {
 	})
 	s.io.On("said", func(_ context.Context, e *socketio.Event) { s.said <- e })
 	s.io.On("echo", func(_ context.Context, e *socketio.Event) {
-		if err := e.Ack(anys(e.Args)...); err != nil {
-			t.Error(err)
-		}
+		_ = e.Ack(anys(e.Args)...) // the client says whether it came; one that has gone does not
 	})
 	s.io.On("number", socketio.Typed(func(_ context.Context, _ *socketio.Event, n int) { s.numbers <- n }))
 
