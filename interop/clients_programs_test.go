@@ -3,6 +3,7 @@ package interop
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"os/exec"
 	"testing"
 
@@ -35,7 +36,17 @@ func startChromium(t *testing.T) *testenv.Process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := testenv.Start(t, exec.Command("node", "clients/chromium.mjs", path, t.TempDir()))
+	// Not t.TempDir, whose name would make the path of the browser's socket too long.
+	dir, err := os.MkdirTemp("", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	p := testenv.Start(t, exec.Command("node", "clients/chromium.mjs", path, dir))
 	t.Cleanup(func() { p.Stop(t) })
 	return p
 }
