@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"loupe/internal/asset"
@@ -139,9 +140,13 @@ const (
 )
 
 // Missed finds the terminal events of an owner's assets after since, oldest first, as the very bytes that were sent,
-// and hands them to deliver; meanwhile no other event of the owner is sent, so that none falls between what is found
-// and what comes live. complete is false if there are more than MissedLimit of them or since lies before MissedWindow:
-// there are no events then, and the client must list its assets instead. deliver must not block.
+// and hands them to deliver, which must let live events through from then on and must not block. complete is false if
+// there are more than MissedLimit of them or since lies before MissedWindow: there are no events then, and the client
+// must list its assets instead.
+//
+// Meanwhile this process sends no other event of the owner, so that none falls between what is found and what comes
+// live. Other processes cannot be held up: with ManyProcesses events from settleTimeout before since are found again, and
+// those that were sent while deliver ran are handed to it in a second call.
 func (p *Pipeline) Missed(ctx context.Context, owner string, since time.Time, deliver func(events []Event, complete bool)) error {
 	stamp := p.stamps.of(owner)
 	stamp.mu.Lock()
@@ -150,18 +155,47 @@ func (p *Pipeline) Missed(ctx context.Context, owner string, since time.Time, de
 		deliver(nil, false)
 		return nil
 	}
-	entries, err := p.Assets.Timeline(ctx, asset.TimelineQuery{Owner: owner, Since: since, Limit: MissedLimit + 1})
+	var overlap time.Duration
+	if p.ManyProcesses {
+		overlap = settleTimeout
+	}
+	asked := asset.Now()
+	found, complete, err := p.finishedSince(ctx, owner, since.Add(-overlap))
 	if err != nil {
 		return err
 	}
-	if len(entries) > MissedLimit {
-		deliver(nil, false)
+	deliver(eventsOf(found), complete)
+	if !complete || !p.ManyProcesses {
 		return nil
 	}
+	again, complete, err := p.finishedSince(ctx, owner, asked.Add(-overlap))
+	if err != nil {
+		return err
+	}
+	known := make(map[string]bool, len(found))
+	for _, e := range found {
+		known[string(e.Payload)] = true
+	}
+	again = slices.DeleteFunc(again, func(e asset.Entry) bool { return known[string(e.Payload)] })
+	if len(again) > 0 || !complete {
+		deliver(eventsOf(again), complete)
+	}
+	return nil
+}
+
+// finishedSince returns the finished runs of an owner's assets, none if there are more than MissedLimit.
+func (p *Pipeline) finishedSince(ctx context.Context, owner string, since time.Time) (entries []asset.Entry, complete bool, err error) {
+	entries, err = p.Assets.Timeline(ctx, asset.TimelineQuery{Owner: owner, Since: since, Limit: MissedLimit + 1})
+	if err != nil || len(entries) > MissedLimit {
+		return nil, false, err
+	}
+	return entries, true, nil
+}
+
+func eventsOf(entries []asset.Entry) []Event {
 	events := make([]Event, len(entries))
 	for i, e := range entries {
 		events[i] = Event{Name: EventProcessed, Payload: e.Payload}
 	}
-	deliver(events, true)
-	return nil
+	return events
 }

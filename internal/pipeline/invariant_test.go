@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -280,6 +281,37 @@ func TestInvariant9ShutdownHandsBack(t *testing.T) {
 	w.ai.answers(nil)
 	w.work(t)
 	w.untilStatus(t, receipt.AssetID, asset.Active)
+}
+
+// Another process stamps an event, and commits it only while a socket is given what it has missed: with an earlier time
+// than the latest it is given.
+func TestMissedFindsWhatOtherProcessesCommitLate(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *pipeline.Config) { c.ManyProcesses = true })
+	early, late := w.draft(t), w.draft(t)
+	stamped := asset.Now()
+	if err := w.Process(t.Context(), w.job(t, early, 1)); err != nil {
+		t.Fatal(err)
+	}
+	var told []string
+	err := w.Missed(t.Context(), owner, asset.Now(), func(events []pipeline.Event, complete bool) {
+		if len(told) == 0 {
+			_, err := w.assets.Transition(t.Context(), late.ID, asset.Change{
+				From: []asset.Status{asset.Draft, asset.Processing}, JobID: late.JobID, To: asset.Processing,
+				Log: []asset.Entry{{At: stamped, Event: asset.EventFinished, Payload: json.RawMessage(`"late"`)}},
+			})
+			if err != nil || !complete {
+				t.Errorf("complete %v, %v", complete, err)
+			}
+		}
+		for _, e := range events {
+			told = append(told, string(e.Payload))
+		}
+	})
+	want := append(w.told.of("asset_processed", early.ID), `"late"`)
+	if err != nil || !slices.Equal(told, want) {
+		t.Errorf("told %q, want %q, %v", told, want, err)
+	}
 }
 
 func TestMissedAsksForResync(t *testing.T) {

@@ -37,6 +37,7 @@ type Config struct {
 	MaxAttempts    int           // as the queue has it, for the events told to clients. Default 3.
 	FailOnOutage   bool          // an AI service that is down spends attempts, as the seed has it. Default false: jobs wait.
 	ReconcileEvery time.Duration // Default 1 min.
+	ManyProcesses  bool          // others work on the same assets. Default false.
 	Observe        Observer      // Default: nobody.
 }
 
