@@ -48,7 +48,7 @@ var errSomeFailed = errors.New("some assets failed")
 func commands() []*command {
 	return []*command{
 		serveCommand(), demoCommand(), submitCommand(), jobsCommand(), tokenCommand(),
-		analyzerCommand(), configCommand(), versionCommand(),
+		analyzerCommand(), healthCommand(), configCommand(), versionCommand(),
 	}
 }
 
