@@ -85,3 +85,11 @@ local function childFailed(json, childKey, reason)
     releaseParentIfLast(Q, id)
   end
 end
+
+-- childRemoved tells a parent of a child that is gone.
+local function childRemoved(json, childKey)
+  local Q, id = parentOf(json)
+  if Q and call('SREM', Q.P .. id .. ':dependencies', childKey) == 1 then
+    releaseParentIfLast(Q, id)
+  end
+end
