@@ -1,0 +1,369 @@
+package bullmq
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+// A worker talks to its queue through one script, finish: each call takes along all outcomes since the last one and asks
+// for as many jobs as there are free slots. A lone outcome goes at once; while a call is under way, others gather. So a
+// busy worker makes few calls, and none that says nothing.
+var finishScript = newScript("finish")
+
+const (
+	maxOutcomes   = 50                    // of one call
+	maxFetched    = 50                    // jobs of one call
+	retryAfter    = 50 * time.Millisecond // the first pause after a call that failed; it doubles
+	retryAtMost   = 2 * time.Second
+	restAtMost    = time.Minute
+	limitedAtMost = 5 * time.Second  // without looking whether the rate limit was lifted
+	leaveWait     = 5 * time.Second  // for handlers to return once their contexts have ended because the worker stops
+	storeAtMost   = 10 * time.Second // for Redis to answer when the last outcomes are to be stored
+)
+
+// call is one call of finish.
+type call struct {
+	now      time.Time
+	first    int64 // number of its first token
+	want     int
+	outcomes []*run
+	again    bool // a call like this was sent, and nobody knows whether it was carried out
+	pass     bool
+}
+
+// dispatcher makes the calls of a shift.
+type dispatcher struct {
+	*shift
+	token   int64 // number of the next one
+	pending *call // has failed and is to be made again
+	retryAt time.Time
+	retries int
+	args    []string
+}
+
+// dispatch makes calls and starts jobs until ctx has ended and all outcomes are stored. Then unwatched is closed by watch.
+func (s *shift) dispatch(ctx context.Context, unwatched <-chan struct{}) {
+	d := &dispatcher{shift: s}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for stopped := ctx.Done(); stopped != nil; {
+		now := time.Now()
+		if c := d.next(now); c != nil {
+			d.make(c)
+			continue
+		}
+		timer.Reset(d.rest(now))
+		select {
+		case <-s.wake:
+		case <-timer.C:
+		case <-stopped:
+			stopped = nil
+		}
+	}
+	d.leave(timer, unwatched)
+}
+
+// leave ends the shift: handlers have the grace, then [leaveWait] after their contexts have ended, and what they return is
+// stored if Redis answers within [storeAtMost].
+func (d *dispatcher) leave(timer *time.Timer, unwatched <-chan struct{}) {
+	d.close()
+	phases := []struct {
+		at    time.Time
+		begin func()
+	}{
+		{time.Now().Add(d.cfg.Grace), func() { d.cancelAll(ErrShutdown) }},
+		{time.Now().Add(d.cfg.Grace + leaveWait), d.giveUp},
+	}
+	var storeBy time.Time
+	for {
+		now := time.Now()
+		for len(phases) > 0 && !now.Before(phases[0].at) {
+			phases[0].begin()
+			phases = phases[1:]
+		}
+		c := d.next(now)
+		active, unstored := d.left()
+		unreachable := d.retries > 0
+		if active > 0 || storeBy.IsZero() {
+			storeBy = now.Add(storeAtMost)
+		}
+		switch {
+		case active+unstored == 0 && unwatched == nil && (unreachable || c == nil):
+			return
+		case now.After(storeBy):
+			d.cfg.Log.Error("outcomes cannot be stored, others will run these jobs again", "queue", d.queue, "jobs", unstored)
+			return
+		case c != nil:
+			d.make(c)
+			continue
+		}
+		rest := min(d.rest(now), storeBy.Sub(now))
+		if len(phases) > 0 {
+			rest = min(rest, phases[0].at.Sub(now))
+		}
+		timer.Reset(rest)
+		select {
+		case <-d.wake:
+		case <-timer.C:
+		case <-unwatched:
+			unwatched = nil
+			d.passOn()
+		}
+	}
+}
+
+// next returns the call to be made now, or nil.
+func (d *dispatcher) next(now time.Time) *call {
+	if d.pending != nil {
+		if now.Before(d.retryAt) {
+			return nil
+		}
+		return d.pending
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.due.IsZero() && !now.Before(d.due) {
+		d.due, d.look = time.Time{}, true
+	}
+	want := 0
+	if !d.paused && !d.closing && !now.Before(d.limited) {
+		want = min(d.cfg.Concurrency-d.active, maxFetched)
+	}
+	if len(d.ended) == 0 && !d.pass && !(d.look && want > 0) {
+		return nil
+	}
+	if want > 0 {
+		d.look = false // a wake-up that comes while the call is under way must not be lost
+	}
+	c := &call{now: now, first: d.token, want: want, pass: d.pass || d.closing}
+	n := min(len(d.ended), maxOutcomes)
+	c.outcomes = append(c.outcomes, d.ended[:n]...)
+	d.ended = append(d.ended[:0], d.ended[n:]...)
+	d.pass = false
+	d.token += int64(want)
+	return c
+}
+
+// rest returns for how long nothing has to be done unless something happens, and lets watch know if the worker is idle.
+func (d *dispatcher) rest(now time.Time) time.Duration {
+	if d.pending != nil {
+		return d.retryAt.Sub(now)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.paused || d.closing || d.active >= d.cfg.Concurrency:
+		return restAtMost
+	case now.Before(d.limited):
+		return d.limited.Sub(now)
+	}
+	signal(d.idle)
+	if d.due.IsZero() {
+		return restAtMost
+	}
+	return min(d.due.Sub(now), restAtMost)
+}
+
+// make makes a call and acts on its reply. If it fails, it is pending.
+func (d *dispatcher) make(c *call) {
+	reply, err := d.send(c)
+	if err != nil {
+		if d.retries == 0 {
+			d.cfg.Log.Warn("queue cannot be reached, trying again", "queue", d.queue, "error", err)
+		}
+		d.pending, c.again = c, true
+		d.retryAt = time.Now().Add(min(retryAfter<<min(d.retries, 10), retryAtMost))
+		d.retries++
+		return
+	}
+	if d.retries > 0 {
+		d.cfg.Log.Info("queue can be reached again", "queue", d.queue)
+	}
+	d.pending, d.retries = nil, 0
+	d.stored(c, reply.codes)
+	d.fetched(c, reply)
+}
+
+// reply is what finish replies.
+type reply struct {
+	limit time.Duration
+	due   time.Time
+	codes []rueidis.RedisMessage
+	jobs  []rueidis.RedisMessage
+}
+
+// send runs the script. It takes no context: a call that was sent has to be waited for, and rueidis does that fastest
+// where nothing can end it but the connection's own timeout.
+func (d *dispatcher) send(c *call) (r reply, err error) {
+	d.args = d.appendArgs(d.args[:0], c)
+	parts, err := finishScript.run(d.base, d.client, d.keys, d.args...).ToArray()
+	clear(d.args)
+	if err != nil {
+		return r, err
+	}
+	if len(parts) < 3 {
+		return r, fmt.Errorf("finish replied with %d parts", len(parts))
+	}
+	limit, err1 := parts[0].AsInt64()
+	due, err2 := parts[1].AsInt64()
+	codes, err3 := parts[2].ToArray()
+	r.limit = time.Duration(limit) * time.Millisecond
+	if due > 0 {
+		r.due = time.UnixMilli(due)
+	}
+	r.codes, r.jobs = codes, parts[3:]
+	return r, errors.Join(err1, err2, err3)
+}
+
+// appendArgs appends the arguments of finish.lua.
+func (d *dispatcher) appendArgs(args []string, c *call) []string {
+	limitMax, limitPer := "", ""
+	if l := d.cfg.RateLimit; l != nil {
+		limitMax, limitPer = strconv.Itoa(l.Max), decimal(l.Per)
+	}
+	args = append(args,
+		strconv.FormatInt(c.now.UnixMilli(), 10), flag(c.again), flag(c.pass), decimal(d.cfg.Lock),
+		d.tokens, strconv.FormatInt(c.first, 10), strconv.Itoa(c.want), d.cfg.Name,
+		limitMax, limitPer, strconv.Itoa(d.cfg.MetricsPoints), strconv.Itoa(len(c.outcomes)))
+	for _, r := range c.outcomes {
+		o := &r.outcome
+		args = append(args, string(o.kind), r.job.ID, r.token, r.flags(), o.text, o.traces,
+			decimal(o.delay), strconv.Itoa(r.job.AttemptsMade+1), o.keep)
+	}
+	return args
+}
+
+// decimal is d in ms.
+func decimal(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+func flag(on bool) string {
+	if on {
+		return "1"
+	}
+	return ""
+}
+
+// What finish replies of an outcome. Others are 0 or more.
+const (
+	codeMissing         = -1
+	codeNoLock          = -2
+	codeNotActive       = -3
+	codePendingChildren = -4
+	codeOtherLock       = -6
+	codeFailedChildren  = -9
+	codeWrongType       = -100
+)
+
+// Why a job that its handler has completed failed nevertheless.
+var (
+	errPendingChildren = errors.New("job has children that have not finished")
+	errFailedChildren  = errors.New("job has children that have failed")
+)
+
+// stored lets the runs go whose outcomes were stored, or cannot be.
+func (d *dispatcher) stored(c *call, codes []rueidis.RedisMessage) {
+	for i, r := range c.outcomes {
+		code := int64(codeWrongType)
+		if i < len(codes) {
+			code, _ = codes[i].AsInt64()
+		}
+		switch code {
+		case codePendingChildren:
+			d.restore(r, d.retry(r.job, errPendingChildren))
+			continue
+		case codeFailedChildren:
+			d.restore(r, d.failure(r.job, errFailedChildren))
+			continue
+		}
+		d.mu.Lock()
+		delete(d.running, r.token)
+		d.mu.Unlock()
+		r.cancel(nil)
+		switch {
+		case code == 0:
+		case code > 0:
+			d.cfg.Log.Warn("job has ended, but its parent or the next of its deduplication cannot be told", "queue", d.queue, "job", r.job.ID)
+		default:
+			d.dropped(r, code)
+			continue
+		}
+		d.cfg.Hooks.ended(r)
+	}
+}
+
+// restore has another outcome stored for a job than the one that Redis refused.
+func (d *dispatcher) restore(r *run, o outcome) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.settle(r, o)
+}
+
+// dropped tells of an outcome that could not be stored.
+func (d *dispatcher) dropped(r *run, code int64) {
+	why := map[int64]string{
+		codeMissing: "it was removed", codeNoLock: "its lock has expired", codeOtherLock: "another worker has it",
+		codeNotActive: "it is no longer active", codeWrongType: "its keys are damaged",
+	}[code]
+	d.cfg.Log.Warn("outcome of job dropped", "queue", d.queue, "job", r.job.ID, "outcome", string(r.outcome.kind), "why", why, "code", code)
+	r.outcome.kind = outcomeLost
+	d.cfg.Hooks.ended(r)
+}
+
+// fetched starts the jobs of a reply.
+func (d *dispatcher) fetched(c *call, r reply) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if c.want > 0 && (len(r.jobs) >= c.want || r.limit > 0) {
+		d.look = true
+	}
+	if r.limit > 0 {
+		d.limited = time.Now().Add(min(r.limit, limitedAtMost))
+	}
+	if !r.due.IsZero() && (d.due.IsZero() || r.due.Before(d.due)) {
+		d.due = r.due
+	}
+	for _, msg := range r.jobs {
+		if started := d.decode(msg, c); started != nil {
+			d.start(started)
+		}
+	}
+}
+
+// fetchedFields are the fields of a job that finish.lua replies, in its order.
+var fetchedFields = [...]string{
+	fieldName, fieldData, fieldOpts, fieldStarts, fieldTimestamp, fieldDelay, fieldPriority, fieldAttempts, fieldAttemptsOld,
+	fieldStalls, fieldDeferredFailure, fieldParentKey, fieldDedup, fieldScheduler, fieldProgress, fieldFailedReason, fieldStacktrace,
+}
+
+// decode reads a job that was fetched. It returns nil if the reply is not what the script makes.
+func (d *dispatcher) decode(msg rueidis.RedisMessage, c *call) *run {
+	parts, err := msg.ToArray()
+	if err != nil || len(parts) != len(fetchedFields)+2 {
+		d.cfg.Log.Error("finish replied with something that is no job", "queue", d.queue, "parts", len(parts))
+		return nil
+	}
+	id, err1 := parts[len(fetchedFields)].ToString()
+	token, err2 := parts[len(fetchedFields)+1].ToString()
+	if err := errors.Join(err1, err2); err != nil {
+		d.cfg.Log.Error("finish replied with a job without an id", "queue", d.queue, "error", err)
+		return nil
+	}
+	r := &run{job: newJob(d.client, d.keys, id), token: token, renewed: c.now}
+	for i, name := range fetchedFields {
+		if parts[i].IsNil() {
+			continue
+		}
+		value, err := parts[i].ToString()
+		if err == nil {
+			err = r.job.setField(name, value)
+		}
+		r.broken = errors.Join(r.broken, err)
+	}
+	r.job.ProcessedOn, r.job.ProcessedBy = c.now, d.cfg.Name
+	return r
+}

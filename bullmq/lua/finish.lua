@@ -1,0 +1,418 @@
+-- finish: jobs that have ended, and the next ones for the slots that are free.
+--
+-- One call carries at most 50 outcomes and asks for at most 50 jobs. Each outcome is judged for itself: one whose lock is
+-- lost changes nothing and does not touch the others.
+--
+-- KEYS[1] P
+-- ARGV[1] now
+--     [2] '1' if this call is made again because its reply was lost: what it did then counts as done, and the jobs that it
+--         took then are given out once more
+--     [3] '1' if the caller looks after no further job for now: what waits wakes somebody else
+--     [4] time to live of a lock, ms
+--     [5] [6] tokens are [5] .. n for n from [6] on
+--     [7] how many jobs are wanted
+--     [8] name of the worker, or ''
+--     [9] [10] how many jobs may start within so many ms, or '' for no limit but the queue's
+--     [11] minutes of metrics to keep, or 0
+--     [12] how many outcomes follow, nine arguments each:
+--         kind    completed, failed, retry (which spend an attempt), postpone, return, limit (which do not)
+--         id, token
+--         flags   p has a parent, d owns a deduplication id, l is LIFO, x has the field cxl, e has spent its last attempt
+--         text    of completed: the value as JSON; of failed and retry: the reason
+--         traces  of failed and retry: the field stacktrace
+--         ms      of retry and postpone: the delay; of limit: how long no job starts
+--         atm     of completed, failed and retry: attempts made, with this one
+--         keep    of completed and failed: 'all', 'none', or '<count> <age s> <limit>' with 0 for no such bound
+-- Effects: per outcome the event completed, failed (then retries-exhausted), delayed or waiting; drained once nothing is
+--   left to do; waiting for each delayed job that is due; active for each job that starts.
+-- Reply: { ms until the rate limit lets a job start or 0, ms when the next delayed job is due or 0, { code per outcome },
+--   job … }. A job is the fields `wanted` below in their order, its id, its token.
+-- Codes: 0 done; 1 done, but the parent or the successor in its deduplication could not be told; -1 no such job; -2 no
+--   lock; -3 not active; -4 has unfinished children; -6 another's lock; -9 has failed children; -100 not a job's keys.
+--@ include promote
+--@ include parent
+--@ include dedup
+--@ include jobkeys
+
+local wanted = { 'name', 'data', 'opts', 'ats', 'timestamp', 'delay', 'priority', 'atm', 'attemptsMade', 'stc', 'defa',
+  'parentKey', 'deid', 'rjk', 'progress', 'failedReason', 'stacktrace' }
+local maxGhosts = 1000  -- ids without a job that one call drops before it leaves the rest to the next
+local maxEvicted = 1000 -- jobs that one call evicts for one rule of keeping; what is over goes with later calls
+
+local P = KEYS[1]
+local Q = open(P)
+local again, passOn = ARGV[2] == '1', ARGV[3] == '1'
+local active = P .. 'active'
+
+local codes = {}
+local locks, settled = {}, {}                -- lock keys and ids of jobs that are no longer active
+local ended = { completed = {}, failed = {} } -- state → keep → flat list of scores and ids
+local endings = { completed = 0, failed = 0 } -- metrics count those not kept as well
+local delayedAny = false
+
+-- settle functions: what becomes of a job that has been taken from `active`. Each returns its code.
+local ends = {}
+
+-- tell does what concerns other jobs, whose keys may be damaged or out of reach. It does not undo the outcome.
+local function tell(what, ...)
+  return pcall(what, ...) and 0 or 1
+end
+
+local function finished(state, id, flags, field, text, traces, atm, keep, exhausted)
+  local J, code = P .. id, 0
+  if flags.d then
+    code = tell(freeDedup, Q, call('HGET', J, 'deid'), id)
+  end
+  if flags.p then
+    local parent = call('HGET', J, 'parent') or ''
+    code = math.max(code, tell(state == 'completed' and childCompleted or childFailed, parent, J, text))
+    if keep == 'none' then
+      code = math.max(code, tell(childRemoved, parent, J))
+    end
+  end
+  endings[state] = endings[state] + 1
+  if keep == 'none' then
+    deleteJob(Q, id)
+  elseif state == 'completed' then
+    call('HSET', J, 'atm', atm, 'returnvalue', text, 'finishedOn', ARGV[1])
+  else
+    call('HSET', J, 'atm', atm, 'failedReason', text, 'stacktrace', traces, 'finishedOn', ARGV[1])
+    call('HDEL', J, 'defa')
+  end
+  if keep ~= 'none' then
+    local list = ended[state][keep] or {}
+    ended[state][keep] = list
+    list[#list + 1] = ARGV[1]
+    list[#list + 1] = id
+  end
+  emit(Q, state, id, field, text, 'prev', 'active')
+  if flags.e then
+    emit(Q, 'retries-exhausted', id, 'attemptsMade', atm)
+  end
+  return code
+end
+
+function ends.completed(id, flags, text, traces, ms, atm, keep)
+  return finished('completed', id, flags, 'returnvalue', text, traces, atm, keep)
+end
+
+function ends.failed(id, flags, text, traces, ms, atm, keep)
+  return finished('failed', id, flags, 'failedReason', text, traces, atm, keep)
+end
+
+local function delay(id, ms)
+  pushDelayed(Q, id, now + ms)
+  emit(Q, 'delayed', id, 'delay', now + ms)
+  delayedAny = true
+  return 0
+end
+
+function ends.retry(id, flags, text, traces, ms, atm)
+  local J = P .. id
+  call('HSET', J, 'failedReason', text, 'stacktrace', traces, 'atm', atm)
+  if ms > 0 then
+    call('HSET', J, 'delay', ms)
+    return delay(id, ms)
+  end
+  promoteDue(Q)
+  push(Q, id, tonumber(call('HGET', J, 'priority')) or 0, flags.l)
+  emit(Q, 'waiting', id, 'prev', 'active')
+  return 0
+end
+
+function ends.postpone(id, flags, text, traces, ms)
+  call('HSET', P .. id, 'delay', ms)
+  return delay(id, ms)
+end
+
+ends['return'] = function(id)
+  local priority = tonumber(call('HGET', P .. id, 'priority')) or 0
+  if priority > 0 then
+    pushPrioritized(Q, id, priority, true)
+  else
+    call('RPUSH', waitList(Q), id)
+  end
+  emit(Q, 'waiting', id, 'prev', 'active')
+  return 0
+end
+
+function ends.limit(id, flags, text, traces, ms)
+  call('SET', P .. 'limiter', '9007199254740991', 'PX', ms)
+  return ends['return'](id)
+end
+
+-- wasDone tells whether the call that this one repeats has written the outcome of a job that we no longer hold. Of an
+-- outcome that leaves no trace it is assumed: there is nothing left to do in either case.
+local function wasDone(kind, id, atm, keep)
+  local job = call('HMGET', P .. id, 'finishedOn', 'atm', 'name')
+  if kind == 'completed' or kind == 'failed' then
+    return job[1] == ARGV[1] or (not job[3] and keep ~= 'all')
+  end
+  return kind ~= 'retry' or (tonumber(job[2]) or 0) >= tonumber(atm)
+end
+
+local function settle(held, kind, id, token, letters, text, traces, ms, atm, keep)
+  local J = P .. id
+  if held ~= token then
+    if again and wasDone(kind, id, atm, keep) then
+      return 0
+    end
+    return held and -6 or call('EXISTS', J) == 1 and -2 or -1
+  end
+  local found = call('EXISTS', J, J .. ':dependencies', J .. ':unsuccessful')
+  if found > 1 and kind == 'completed' then
+    return call('EXISTS', J .. ':dependencies') == 1 and -4 or -9
+  end
+  locks[#locks + 1] = J .. ':lock'
+  settled[#settled + 1] = id
+  if call('LREM', active, -1, id) == 0 then
+    return -3
+  end
+  if found == 0 then
+    return -1
+  end
+  local flags = {}
+  for letter in string.gmatch(letters, '.') do
+    flags[letter] = true
+  end
+  if flags.x then
+    call('HDEL', J, 'cxl')
+  end
+  return ends[kind](id, flags, text, traces, tonumber(ms), atm, keep)
+end
+
+-- keepJobs lists jobs that ended in this state, and evicts others as `keep` has it for all of the state.
+local function keepJobs(state, keep, list)
+  local key = P .. state
+  call('ZADD', key, unpack(list))
+  if keep == 'all' then
+    return
+  end
+  local function evict(ids)
+    for _, id in ipairs(ids) do
+      deleteJob(Q, id)
+    end
+    if #ids > 0 then
+      call('ZREM', key, unpack(ids))
+    end
+  end
+  local count, age, limit = string.match(keep, '^(%d+) (%d+) (%d+)$')
+  count, age, limit = tonumber(count), tonumber(age), tonumber(limit)
+  if age > 0 then
+    limit = limit > 0 and math.min(limit * #list / 2, maxEvicted) or maxEvicted
+    evict(call('ZREVRANGEBYSCORE', key, now - age, '-inf', 'LIMIT', 0, limit))
+  end
+  if count > 0 then
+    local over = call('ZCARD', key) - count
+    if over > 0 then
+      evict(call('ZRANGE', key, 0, math.min(over, maxEvicted) - 1))
+    end
+  end
+end
+
+-- meter counts n jobs that ended in this state. The count of a minute is listed when the first job of a later one ends.
+local function meter(state, n, points)
+  local key = P .. 'metrics:' .. state
+  local was = call('HMGET', key, 'count', 'prevTS', 'prevCount')
+  local count, since, listed = tonumber(was[1]) or 0, tonumber(was[2]), tonumber(was[3]) or 0
+  call('HINCRBY', key, 'count', n)
+  if not since then
+    call('HSET', key, 'prevTS', now, 'prevCount', 0)
+    return
+  end
+  local minutes = math.min(math.floor(now / 60000) - math.floor(since / 60000), points)
+  if minutes > 0 then
+    call('LPUSH', key .. ':data', count - listed)
+    for _ = 2, minutes do
+      call('LPUSH', key .. ':data', 0)
+    end
+    call('LTRIM', key .. ':data', 0, points - 1)
+    call('HSET', key, 'prevTS', now, 'prevCount', count)
+  end
+end
+
+local function endJobs()
+  local n = tonumber(ARGV[12])
+  if n == 0 then
+    return
+  end
+  local keys = {}
+  for i = 1, n do
+    keys[i] = P .. ARGV[5 + 9 * i] .. ':lock'
+  end
+  local held = call('MGET', unpack(keys))
+  for i = 1, n do
+    local ok, code = pcall(settle, held[i], unpack(ARGV, 4 + 9 * i, 12 + 9 * i))
+    codes[i] = ok and code or -100
+  end
+  if #settled > 0 then
+    call('DEL', unpack(locks))
+    call('SREM', P .. 'stalled', unpack(settled))
+  end
+  local points = tonumber(ARGV[11])
+  for state, lists in pairs(ended) do
+    for keep, list in pairs(lists) do
+      keepJobs(state, keep, list)
+    end
+    if points > 0 and endings[state] > 0 then
+      meter(state, endings[state], points)
+    end
+  end
+  if delayedAny then
+    wakeWhenDue(Q)
+  end
+end
+
+-- read returns the wanted fields of an active job, its id and token. An id without a job is dropped, and nil.
+local function read(id, token)
+  local job = redis.pcall('HMGET', P .. id, unpack(wanted))
+  if job.err or not job[1] then
+    call('LREM', active, 1, id)
+    return nil
+  end
+  job[#wanted + 1] = id
+  job[#wanted + 2] = token
+  return job
+end
+
+-- takeAgain adds the jobs that a call before this one took with its tokens, and marks those as used.
+local function takeAgain(jobs, used, want)
+  local first, prefix, chunk = tonumber(ARGV[6]), ARGV[5], 500
+  for from = 0, call('LLEN', active) - 1, chunk do
+    local ids, keys = call('LRANGE', active, from, from + chunk - 1), {}
+    for i, id in ipairs(ids) do
+      keys[i] = P .. id .. ':lock'
+    end
+    for i, token in ipairs(#ids > 0 and call('MGET', unpack(keys)) or {}) do
+      local n = token and string.sub(token, 1, #prefix) == prefix and tonumber(string.sub(token, #prefix + 1))
+      if n and n >= first and n < first + want then
+        used[n] = true
+        jobs[#jobs + 1] = read(ids[i], token)
+      end
+    end
+  end
+end
+
+-- pop moves at most n ids to `active`, in the order in which they start.
+local function pop(n)
+  local wait, ids = P .. 'wait', {}
+  if n == 1 then
+    ids[1] = call('RPOPLPUSH', wait, active) or nil
+  else
+    local tail = call('LRANGE', wait, -n, -1)
+    for i = #tail, 1, -1 do
+      ids[#ids + 1] = tail[i]
+    end
+    if #ids > 0 then
+      call('LTRIM', wait, 0, -#ids - 1)
+      call('LPUSH', active, unpack(ids))
+    end
+  end
+  if #ids < n then
+    local first = call('ZPOPMIN', P .. 'prioritized', n - #ids)
+    if #first == 0 then
+      call('DEL', P .. 'pc')
+    end
+    for i = 1, #first, 2 do
+      call('LPUSH', active, first[i])
+      ids[#ids + 1] = first[i]
+    end
+  end
+  return ids
+end
+
+-- allowed returns how many jobs the rate limit lets start: nil for any number, or 0 and for how many ms. A limit that was
+-- set by hand holds without a rate as well.
+local function allowed(max)
+  local left = call('PTTL', P .. 'limiter')
+  local count = left > 0 and tonumber(call('GET', P .. 'limiter')) or 0
+  if count >= (max or 9007199254740991) then
+    return 0, left
+  end
+  return max and max - count
+end
+
+-- start locks an active job and notes that an attempt begins.
+local function start(job, id, token)
+  job[4] = string.format('%d', (tonumber(job[4]) or 0) + 1)
+  call('SET', P .. id .. ':lock', token, 'PX', ARGV[4])
+  emit(Q, 'active', id, 'prev', 'waiting')
+  if ARGV[8] == '' then
+    call('HSET', P .. id, 'processedOn', ARGV[1], 'ats', job[4])
+  else
+    call('HSET', P .. id, 'processedOn', ARGV[1], 'ats', job[4], 'pb', ARGV[8])
+  end
+end
+
+-- takeJobs adds at most want jobs. It returns for how many ms the rate limit forbids more, and whether it had to leave some
+-- that may be there.
+local function takeJobs(jobs, want)
+  local used, starts, ghosts = {}, 0, 0
+  if again then
+    takeAgain(jobs, used, want)
+  end
+  promoteDue(Q)
+  local max = Q.max or tonumber(ARGV[9])
+  local most, ms = allowed(max)
+  if ms or Q.paused then
+    return ms or 0, true
+  end
+  local stop = math.min(want, #jobs + (most or want))
+  if Q.maxActive then
+    stop = math.min(stop, #jobs + Q.maxActive - call('LLEN', active))
+  end
+  local n, left = tonumber(ARGV[6]), true
+  while left and #jobs < stop and ghosts < maxGhosts do
+    local ids = pop(stop - #jobs)
+    left = #ids > 0
+    for _, id in ipairs(ids) do
+      while used[n] do
+        n = n + 1
+      end
+      local token = ARGV[5] .. string.format('%d', n)
+      local job = read(id, token)
+      if job then
+        n = n + 1
+        jobs[#jobs + 1] = job
+        start(job, id, token)
+        if not job[11] then -- a deferred failure does no work
+          starts = starts + 1
+        end
+      else
+        ghosts = ghosts + 1
+      end
+    end
+  end
+  if not max or starts == 0 then
+    return 0, left
+  end
+  local count = call('INCRBY', P .. 'limiter', starts)
+  local duration = tonumber(ARGV[10]) or Q.duration
+  if count == starts and duration then
+    call('PEXPIRE', P .. 'limiter', duration)
+  end
+  return count >= max and math.max(call('PTTL', P .. 'limiter'), 0) or 0, left
+end
+
+endJobs()
+local jobs, want = {}, tonumber(ARGV[7])
+local limit, left = 0, passOn
+if want > 0 then
+  limit, left = takeJobs(jobs, want)
+end
+local due
+if (left or passOn) and call('EXISTS', P .. 'wait', P .. 'prioritized') > 0 then
+  if limit == 0 or passOn then
+    wake(Q)
+  end
+else
+  due = nextDue(Q)
+  if due and (passOn or (want > 0 and #jobs == want)) then
+    call('ZADD', P .. 'marker', due, '1') -- we may be full by then
+  end
+  if endings.completed + endings.failed > 0 and #jobs == 0 and (want == 0 or not (left or due))
+    and call('EXISTS', P .. 'wait', active, P .. 'prioritized') == 0 then
+    call('XADD', P .. 'events', 'MAXLEN', '~', Q.maxEvents, '*', 'event', 'drained')
+  end
+end
+return { limit, due or 0, codes, unpack(jobs) }
