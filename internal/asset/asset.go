@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -105,6 +106,13 @@ const MaxEntries = 200
 // JobID returns the id of the job of one run of an asset.
 func JobID(assetID string, run int) string {
 	return assetID + "-" + strconv.Itoa(run)
+}
+
+// IsJobID reports whether a job of that id was made by [JobID] for one of the asset's runs.
+func IsJobID(assetID, jobID string) bool {
+	digits, ok := strings.CutPrefix(jobID, assetID+"-")
+	run, err := strconv.Atoi(digits)
+	return ok && err == nil && run > 0 && JobID(assetID, run) == jobID
 }
 
 var (

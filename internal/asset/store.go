@@ -62,6 +62,7 @@ type Change struct {
 	At        time.Time // becomes UpdatedAt; zero keeps it
 	To        Status    // "" or the present status keeps it; else its arrow must exist, or the change is ErrConflict
 	NextRun   int       // > 0: the run becomes this, and the job id follows by [JobID]
+	Adopt     string    // the job becomes this: one that somebody else has put on the queue
 	Original  *Image
 	Processed *Image
 	Analysis  *Analysis
@@ -85,6 +86,9 @@ func (c Change) Apply(a *Asset) error {
 	}
 	if c.NextRun > 0 {
 		a.Run, a.JobID = c.NextRun, JobID(a.ID, c.NextRun)
+	}
+	if c.Adopt != "" {
+		a.JobID = c.Adopt
 	}
 	if c.Original != nil {
 		a.Original = *c.Original

@@ -15,9 +15,9 @@ import (
 	"loupe/internal/queue"
 )
 
-// Config is what the API is made of. Pipeline, Assets, Jobs, Auth and Log are required.
+// Config is what the API is made of. Log is required; Assets, Jobs and Auth are too if there is a Pipeline.
 type Config struct {
-	Pipeline *pipeline.Pipeline
+	Pipeline *pipeline.Pipeline // nil: a process that takes no requests, of which only health and figures can be asked
 	Assets   asset.Store
 	Jobs     queue.Admin
 	Auth     *auth.Verifier
@@ -79,6 +79,16 @@ type route struct {
 // routes are those of this server: what its configuration lacks is not there.
 func (a *api) routes() []route {
 	routes := []route{
+		{"GET /healthz", http.HandlerFunc(a.healthz)},
+		{"GET /readyz", http.HandlerFunc(a.readyz)},
+	}
+	if a.Metrics != nil {
+		routes = append(routes, route{"GET /metrics", a.Metrics})
+	}
+	if a.Pipeline == nil {
+		return routes
+	}
+	routes = append(routes, []route{
 		{"POST /api/assets/analyze-queue", a.user(a.upload)},
 		{"GET /api/assets", a.user(a.listAssets)},
 		{"GET /api/assets/{id}", a.user(a.getAsset)},
@@ -95,18 +105,13 @@ func (a *api) routes() []route {
 		{"POST /api/admin/queue/pause", a.admin(a.pauseQueue)},
 		{"POST /api/admin/queue/resume", a.admin(a.resumeQueue)},
 
-		{"GET /healthz", http.HandlerFunc(a.healthz)},
-		{"GET /readyz", http.HandlerFunc(a.readyz)},
 		{"GET /openapi.yaml", http.HandlerFunc(a.openapi)},
-	}
+	}...)
 	if a.LocalToken != nil {
 		routes = append(routes, route{"POST /api/session", http.HandlerFunc(a.localSession)})
 	}
 	if a.Images != nil {
 		routes = append(routes, route{"GET /images/{key}", http.HandlerFunc(a.image)})
-	}
-	if a.Metrics != nil {
-		routes = append(routes, route{"GET /metrics", a.Metrics})
 	}
 	if a.Realtime != nil {
 		routes = append(routes, route{realtimePattern, a.Realtime})

@@ -72,8 +72,15 @@ func (p *Pipeline) begin(ctx context.Context, job queue.Job) (*asset.Asset, erro
 		p.skip(ctx, job, "asset belongs to another user")
 		return nil, nil
 	case a.JobID != job.ID:
-		p.skip(ctx, job, "superseded by "+a.JobID)
-		return nil, nil
+		adopt, err := p.adopts(ctx, a, job)
+		if err != nil {
+			return nil, storeTrouble(err)
+		}
+		if adopt == nil {
+			p.skip(ctx, job, "superseded by "+a.JobID)
+			return nil, nil
+		}
+		return p.start(ctx, *adopt, a.ID, job)
 	}
 
 	now := asset.Now()
@@ -94,7 +101,12 @@ func (p *Pipeline) begin(ctx context.Context, job queue.Job) (*asset.Asset, erro
 		pending := false
 		change.From, change.EventPending = []asset.Status{asset.Failed}, &pending
 	}
-	a, err = p.Assets.Transition(ctx, a.ID, change)
+	return p.start(ctx, change, a.ID, job)
+}
+
+// start makes the change with which an attempt begins.
+func (p *Pipeline) start(ctx context.Context, change asset.Change, id string, job queue.Job) (*asset.Asset, error) {
+	a, err := p.Assets.Transition(ctx, id, change)
 	if gone(err) {
 		p.skip(ctx, job, "asset moved on")
 		return nil, nil
@@ -103,6 +115,31 @@ func (p *Pipeline) begin(ctx context.Context, job queue.Job) (*asset.Asset, erro
 		return nil, storeTrouble(err)
 	}
 	return &a, nil
+}
+
+// adopts returns the change by which an asset takes a job as its own that another program has put on the queue, or nil if
+// that has no business with it: the job is of a run of ours that is over, or the asset has a job, or a result.
+func (p *Pipeline) adopts(ctx context.Context, a asset.Asset, job queue.Job) (*asset.Change, error) {
+	if asset.IsJobID(a.ID, job.ID) {
+		return nil, nil
+	}
+	pending, now := false, asset.Now()
+	change := asset.Change{
+		From: []asset.Status{a.Status}, JobID: a.JobID, At: now, To: asset.Processing, EventPending: &pending, Adopt: job.ID,
+		Log: []asset.Entry{{At: job.EnqueuedAt, Event: asset.EventQueued}, {At: now, Event: asset.EventStarted, Attempt: job.Attempt}},
+	}
+	switch a.Status {
+	case asset.Failed, asset.Partial:
+		change.NextRun = a.Run + 1
+		return &change, nil
+	case asset.Draft, asset.Processing:
+		_, err := p.Jobs.Get(ctx, a.JobID)
+		if errors.Is(err, queue.ErrNotFound) {
+			return &change, nil
+		}
+		return nil, err
+	}
+	return nil, nil
 }
 
 // finishedBefore decides about a job whose run has ended already. Mostly a crash came between the end of the run and
@@ -194,7 +231,7 @@ func (p *Pipeline) attemptFailed(ctx context.Context, a asset.Asset, job queue.J
 		}
 	} else {
 		switch cause := context.Cause(ctx); {
-		case errors.Is(cause, errDeleted):
+		case errors.Is(cause, errDeleted), errors.Is(cause, queue.ErrRemoved):
 			p.skip(ctx, job, "asset was deleted while its analysis ran")
 			return nil
 		case errors.Is(cause, queue.ErrTimeout):

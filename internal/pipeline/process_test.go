@@ -262,3 +262,85 @@ func TestDeadLetterOfACrashedWorkerFailsItsAsset(t *testing.T) {
 		t.Errorf("status %s", a.Status)
 	}
 }
+
+// Another program on the same queue, in Node perhaps, has jobs of its own ids done.
+func TestJobsOfOthersAreAdopted(t *testing.T) {
+	t.Parallel()
+	const theirs = "theirs-17"
+	for name, c := range map[string]struct {
+		before func(t *testing.T, w *world) asset.Asset
+		run    int
+		want   string // the job of the asset in the end
+	}{
+		"one whose job is missing": {func(t *testing.T, w *world) asset.Asset { return w.draft(t) }, 1, theirs},
+		"one whose job waits": {func(t *testing.T, w *world) asset.Asset {
+			a := w.draft(t)
+			if err := w.jobs.Enqueue(t.Context(), a.JobID, w.job(t, a, 1).Data); err != nil {
+				t.Fatal(err)
+			}
+			return a
+		}, 1, ""},
+		"a failed one": {func(t *testing.T, w *world) asset.Asset { return w.in(t, asset.Failed) }, 2, theirs},
+		"a partial one": {func(t *testing.T, w *world) asset.Asset { return w.in(t, asset.Partial) }, 2, theirs},
+		"an active one": {func(t *testing.T, w *world) asset.Asset { return w.in(t, asset.Active) }, 1, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, nil)
+			a := c.before(t, w)
+			job := w.job(t, a, 1)
+			job.ID = theirs
+			for range 2 { // the second time it is a redelivery
+				if err := w.Process(t.Context(), job); err != nil {
+					t.Fatal(err)
+				}
+			}
+			now := w.get(t, a.ID)
+			if c.want == "" {
+				if now.JobID != a.JobID || now.Status != a.Status {
+					t.Errorf("became %s with job %s", now.Status, now.JobID)
+				}
+				return
+			}
+			if now.JobID != c.want || now.Run != c.run || now.Status != asset.Active {
+				t.Errorf("became %s in run %d with job %s", now.Status, now.Run, now.JobID)
+			}
+			if told := w.told.of("asset_processed", a.ID); len(told) != 1 {
+				t.Errorf("told %q", told)
+			}
+		})
+	}
+}
+
+func TestLostJobsOfOthersAreReplaced(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	a := w.draft(t)
+	a, err := w.assets.Transition(t.Context(), a.ID, asset.Change{
+		From: []asset.Status{asset.Processing}, JobID: a.JobID, Adopt: "17",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Reconcile(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	now := w.get(t, a.ID)
+	if now.JobID != asset.JobID(a.ID, 1) {
+		t.Errorf("job %s", now.JobID)
+	}
+	if job, err := w.jobs.Get(t.Context(), now.JobID); err != nil || job.State != queue.Waiting {
+		t.Errorf("%+v, %v", job, err)
+	}
+}
+
+// in makes an asset whose first run has ended so.
+func (w *world) in(t *testing.T, status asset.Status) asset.Asset {
+	t.Helper()
+	a := w.draft(t)
+	a, err := w.assets.Transition(t.Context(), a.ID, asset.Change{From: []asset.Status{asset.Processing}, JobID: a.JobID, To: status})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}

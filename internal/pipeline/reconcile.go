@@ -17,11 +17,16 @@ const reconcilePage = 100
 // will have gone on by then. Looking earlier would do no harm, only work.
 const settleGrace = 15 * time.Second
 
-// RunReconcile repairs at once and then every ReconcileEvery, until ctx ends.
+// RunReconcile repairs at once and then every ReconcileEvery, until ctx ends. A process that starts alone knows that
+// nobody works on what it finds.
 func (p *Pipeline) RunReconcile(ctx context.Context) error {
 	tick := time.NewTicker(p.ReconcileEvery)
 	defer tick.Stop()
-	for grace := time.Duration(0); ; grace = settleGrace {
+	grace := time.Duration(0)
+	if p.ManyProcesses {
+		grace = settleGrace
+	}
+	for ; ; grace = settleGrace {
 		if err := p.Reconcile(ctx, grace); err != nil && ctx.Err() == nil {
 			p.Log.ErrorContext(ctx, "reconcile", "error", err)
 		}
@@ -78,8 +83,16 @@ func (p *Pipeline) repair(ctx context.Context, a asset.Asset) error {
 	return nil // the job is waiting, delayed or active: all is well
 }
 
-// requeue puts the job of an unfinished asset back on the queue.
+// requeue puts the job of an unfinished asset back on the queue. One that another program had made is replaced by ours,
+// because its id need not be one that we could give.
 func (p *Pipeline) requeue(ctx context.Context, a asset.Asset) error {
+	if !asset.IsJobID(a.ID, a.JobID) {
+		var err error
+		a, err = p.Assets.Transition(ctx, a.ID, asset.Change{From: []asset.Status{a.Status}, JobID: a.JobID, NextRun: a.Run})
+		if err != nil {
+			return err
+		}
+	}
 	if err := p.enqueue(ctx, a); err != nil {
 		return err
 	}

@@ -39,8 +39,8 @@ func (j Job) Last() bool { return j.Attempt >= j.MaxAttempts }
 // Handler does the work of jobs. Its methods are called from many goroutines at once.
 type Handler interface {
 	// Process makes one attempt. Its context ends when the job's timeout is over ([ErrTimeout] is then its cause), when
-	// the job was lost to another worker ([ErrLeaseLost]) or when the grace period of a shutdown is over
-	// ([ErrShutdown]). What becomes of the job is said by the error:
+	// the job was lost to another worker ([ErrLeaseLost]), when somebody wants it removed ([ErrRemoved]) or when the grace
+	// period of a shutdown is over ([ErrShutdown]). What becomes of the job is said by the error:
 	//
 	//	nil             completed
 	//	Permanent(err)  a dead letter at once
@@ -80,7 +80,8 @@ type Admin interface {
 	// Retry puts a failed job back to waiting with all its attempts. [ErrNotFound], or [ErrState] if it has not failed.
 	Retry(ctx context.Context, id string) error
 
-	// Remove takes a job off the queue, whatever its state. An active one is [ErrState]: cancel its work instead.
+	// Remove takes a job off the queue, whatever its state. An active one stays and is [ErrState]; a queue of several
+	// processes ends its handler's context with [ErrRemoved], wherever that is.
 	Remove(ctx context.Context, id string) error
 
 	// Pause stops the handing out of jobs, in every process and across restarts; running jobs go on. Resume undoes it.
@@ -227,6 +228,7 @@ var (
 	ErrCursor    = errors.New("invalid cursor")
 	ErrTimeout   = errors.New("job timed out")
 	ErrLeaseLost = errors.New("job was given to another worker")
+	ErrRemoved   = errors.New("job is to be removed")
 	ErrShutdown  = errors.New("worker is shutting down")
 )
 
