@@ -1,0 +1,108 @@
+package mongostore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+)
+
+// indexTimeout bounds the making of one index on a collection that may be large already.
+const indexTimeout = time.Hour
+
+// index is one that our queries need.
+type index struct {
+	name string
+	keys bson.D
+}
+
+func ascending(path string) bson.E  { return bson.E{Key: path, Value: 1} }
+func descending(path string) bson.E { return bson.E{Key: path, Value: -1} }
+
+var indexes = []index{
+	// List: an owner's assets, newest first.
+	{"loupe_newest", bson.D{ascending("userId"), descending("createdAt"), descending("_id")}},
+	// Unfinished: by status in the order of _id; the job id passes over the drafts of others without reading them.
+	{"loupe_unfinished", bson.D{ascending("status"), ascending("_id"), ascending("processingJobId")}},
+	{"loupe_event_pending", bson.D{ascending("loupe.eventPending"), ascending("_id")}},
+	// Timeline: an owner's finished runs since some time.
+	{"loupe_finished", bson.D{ascending("userId"), ascending("loupeFinished.at")}},
+}
+
+// missingIndexes returns the indexes that are to be made. One that is there under another name will do. One that has
+// taken our name for something else is told of and left.
+func (s *Store) missingIndexes(ctx context.Context, log *slog.Logger) ([]index, error) {
+	cursor, err := s.assets.Indexes().List(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list indexes: %w", err)
+	}
+	there, err := collect(ctx, cursor)
+	if err != nil {
+		return nil, fmt.Errorf("list indexes: %w", err)
+	}
+	var missing []index
+	for _, want := range indexes {
+		switch {
+		case slices.ContainsFunc(there, want.is):
+		case slices.ContainsFunc(there, func(d document) bool { return d.text("name") == want.name }):
+			inTheWay(ctx, log, want, errors.New("another index has this name"))
+		default:
+			missing = append(missing, want)
+		}
+	}
+	return missing, nil
+}
+
+// is reports whether an index as the server lists it has the same keys, and holds every document.
+func (i index) is(listed document) bool {
+	keys, _ := listed.at("key").DocumentOK()
+	elements, err := keys.Elements()
+	if err != nil || len(elements) != len(i.keys) {
+		return false
+	}
+	for n, e := range elements {
+		direction, ok := e.Value().AsInt64OK() // mongosh makes doubles
+		if !ok || e.Key() != i.keys[n].Key || direction != int64(i.keys[n].Value.(int)) {
+			return false
+		}
+	}
+	for _, limiting := range []string{"sparse", "partialFilterExpression", "collation", "hidden"} {
+		if on, isBool := listed.at(limiting).BooleanOK(); on || !isBool && listed.at(limiting).Type != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// makeIndexes makes indexes one by one. Many processes may do so at once.
+func (s *Store) makeIndexes(ctx context.Context, missing []index, log *slog.Logger) error {
+	for _, i := range missing {
+		log.InfoContext(ctx, "making an index", "collection", s.assets.Name(), "index", i.name)
+		if err := s.makeIndex(ctx, i); err != nil {
+			if _, refused := errors.AsType[mongo.CommandError](err); !refused || mongo.IsNetworkError(err) || mongo.IsTimeout(err) {
+				return fmt.Errorf("make index %s: %w", i.name, err)
+			}
+			inTheWay(ctx, log, i, err)
+		}
+	}
+	return nil
+}
+
+func (s *Store) makeIndex(ctx context.Context, i index) error {
+	ctx, cancel := context.WithTimeout(ctx, indexTimeout)
+	defer cancel()
+	_, err := s.assets.Indexes().CreateOne(ctx, mongo.IndexModel{Keys: i.keys, Options: options.Index().SetName(i.name)})
+	return err
+}
+
+// inTheWay tells of an index that cannot be made. Queries are slow without it, but right, so it ends no start.
+func inTheWay(ctx context.Context, log *slog.Logger, i index, err error) {
+	log.ErrorContext(ctx, "an index is missing, and queries will be slow: make it by hand, or drop what is in its way and start again",
+		"index", i.name, "keys", fmt.Sprint(i.keys), "error", err)
+}
