@@ -45,6 +45,9 @@ func checkDestroy(answer []byte) error {
 }
 
 func decode(call string, answer []byte, into any) error {
+	if words := said(nil, answer); words != "" {
+		return malformed(call, "answered 200 with an error: %.*q", maxWords, words)
+	}
 	if err := json.Unmarshal(answer, into); err != nil {
 		return malformed(call, "the answer is not Cloudinary's: %w", err)
 	}

@@ -1,8 +1,12 @@
 package cloudinarystore
 
 import (
+	"context"
 	"hash"
+	"net"
 	"net/url"
+	"sync/atomic"
+	"syscall"
 )
 
 // Sign returns the signature of parameters.
@@ -19,3 +23,15 @@ func CheckDestroy(answer []byte) error { return checkDestroy(answer) }
 
 // Refusal is the error for an answer whose status is not 200.
 var Refusal = refusal
+
+// FailDials lets the next n connections of s be refused.
+func (s *Store) FailDials(n int64) {
+	var dials atomic.Int64
+	dial := s.transport.DialContext
+	s.transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if dials.Add(1) <= n {
+			return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}
+		}
+		return dial(ctx, network, address)
+	}
+}

@@ -20,6 +20,7 @@ type form struct {
 
 	mu    sync.Mutex // held by Read
 	parts io.Reader
+	whole bool // all has been read
 	ended bool
 }
 
@@ -47,13 +48,14 @@ func (f *form) Read(b []byte) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
-	case f.picture.sent:
+	case f.whole:
 		return 0, io.EOF
 	case f.ended:
 		return 0, errEnded
 	}
 	n, err := f.parts.Read(b)
-	f.picture.sent = f.closing.Len() == 0
+	f.whole = f.closing.Len() == 0
+	f.picture.sent = f.whole
 	return n, err
 }
 

@@ -124,8 +124,10 @@ func early(f func(http.ResponseWriter)) Fault {
 	}
 }
 
-// fullDuplex lets an answer go out while the request is still coming in: net/http would read that first.
+// fullDuplex lets an answer go out while the request is still coming in: net/http would read that first. The connection
+// is of no use afterwards.
 func fullDuplex(w http.ResponseWriter) {
+	w.Header().Set("Connection", "close")
 	if err := http.NewResponseController(w).EnableFullDuplex(); err != nil {
 		panic(err)
 	}
