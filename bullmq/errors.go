@@ -8,6 +8,8 @@ var (
 	ErrJobNotFound = errors.New("job not found")
 	// ErrState: the job is not in a state in which this can be done with it.
 	ErrState = errors.New("job is not in a state for that")
+	// ErrClosed: the queue was closed.
+	ErrClosed = errors.New("queue is closed")
 	// ErrLocked: a worker works on the job.
 	ErrLocked = errors.New("job is being worked on")
 	// ErrParentNotFound: the job that was to be the parent is gone.

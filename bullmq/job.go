@@ -39,6 +39,10 @@ type Job struct {
 	SchedulerID     string
 	ParentKey       string // the whole Redis key of the parent
 
+	// Existing marks what [Queue.Add] returns when it has added nothing: ID is that of the job in its place, and the other
+	// fields are those that were asked for.
+	Existing bool
+
 	client rueidis.Client
 	keys   keys
 }

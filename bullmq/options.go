@@ -238,7 +238,7 @@ func validateID(id string) error {
 	case isInteger(id):
 		return fmt.Errorf("job id %q is an integer; those are given by the queue", id)
 	case strings.HasPrefix(id, "0:"):
-		return fmt.Errorf("job id %q begins with 0:", id)
+		return fmt.Errorf("job id %q begins with 0: like a marker of old versions", id)
 	case reservedID(id):
 		return fmt.Errorf("job id %q is the name of a key of the queue", id)
 	}
@@ -531,6 +531,16 @@ func appendOptions(b []byte, o *JobOptions) []byte {
 			b = append(appendText(append(b, ','), name), ':')
 			b = append(b, o.Extra[name]...)
 		}
+	}
+	return append(b, '}')
+}
+
+// appendParent appends p as it is stored with the child.
+func appendParent(b []byte, p *Parent, rule ParentRule) []byte {
+	b = appendText(append(b, `{"id":`...), p.ID)
+	b = appendText(append(b, `,"queueKey":`...), p.Queue)
+	if rule != ParentWaits {
+		b = appendTrue(b, ruleOptions[rule], true)
 	}
 	return append(b, '}')
 }

@@ -4,6 +4,7 @@
 -- one begins with it. ARGV[1] is the caller's clock in ms: BullMQ never asks the server's.
 --
 -- Numbers are given to redis.call as numbers. It writes them with 17 digits, while `..` writes 14 and would spoil scores.
+-- That takes longer than the rest of the call: what is used often is a string to begin with.
 local call = redis.call
 local now = tonumber(ARGV[1])
 
@@ -13,13 +14,10 @@ local function open(P)
   if not meta[1] then
     call('HSET', P .. 'meta', 'opts.maxLenEvents', '10000')
   end
-  local maxEvents = tonumber(meta[1])
-  if not maxEvents or maxEvents < 0 or maxEvents % 1 ~= 0 then
-    maxEvents = 10000
-  end
   return {
     P = P,
-    maxEvents = maxEvents,                 -- length, roughly, that the event stream is held to
+    events = P .. 'events',
+    maxEvents = string.match(meta[1] or '', '^%d%d?%d?%d?%d?%d?%d?%d?%d?$') or '10000', -- length, roughly, of the stream
     paused = meta[2] ~= false,
     maxActive = tonumber(meta[3]),  -- jobs active at once in all processes, or nil
     max = tonumber(meta[4]),        -- jobs started per duration in all processes, or nil
@@ -30,7 +28,7 @@ end
 
 -- emit adds an event of a job, with further fields and values.
 local function emit(Q, event, id, ...)
-  call('XADD', Q.P .. 'events', 'MAXLEN', '~', Q.maxEvents, '*', 'event', event, 'jobId', id, ...)
+  call('XADD', Q.events, 'MAXLEN', '~', Q.maxEvents, '*', 'event', event, 'jobId', id, ...)
 end
 
 -- blocked tells whether no job may start now.
@@ -41,13 +39,13 @@ end
 -- wake lets one sleeping worker look for a job.
 local function wake(Q)
   if not blocked(Q) then
-    call('ZADD', Q.P .. 'marker', 0, '0')
+    call('ZADD', Q.P .. 'marker', '0', '0')
   end
 end
 
 -- nextDue returns when the earliest delayed job is due, in ms with a fraction, or nil.
 local function nextDue(Q)
-  local first = call('ZRANGE', Q.P .. 'delayed', 0, 0, 'WITHSCORES')
+  local first = call('ZRANGE', Q.P .. 'delayed', '0', '0', 'WITHSCORES')
   return first[2] and tonumber(first[2]) / 4096
 end
 

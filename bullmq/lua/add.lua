@@ -1,0 +1,184 @@
+-- add: new jobs, in order.
+-- ARGV: now, number of jobs, and for each job: flags, name, data (JSON), opts (JSON), timestamp, then what the flags
+-- announce, in this order:
+--   i  its own id        c  key of the parent, field `parent` (JSON)
+--   d  delay in ms       u  deduplication id, time to live in ms or 0, flags (below)
+--   p  priority          l  lifo; nothing follows
+-- Deduplication: x extends the time with each hit, r replaces a delayed job, k keeps the last job while the first one is
+-- active, s gives its delay to a delayed one.
+-- Effects: the counter grows by the number of jobs, whatever becomes of them. Each job is stored and put in its place with
+-- its events, or found to be there already; at most one wake-up of each kind.
+-- Reply: the counter, then for each job that is not stored under its own id or its share of the counter: its index from 0,
+-- and the id of the job in its place or an error: -5 the parent is missing, -7 it has another parent.
+--@ include parent
+--@ include jobkeys
+
+local Q = open(KEYS[1])
+local P = Q.P
+local count = tonumber(ARGV[2])
+local counter = call('INCRBY', P .. 'id', count)
+local reply = { counter }
+local line, runnable, delayed, none = {}, false, false, {}
+
+-- attach makes a job that exists already a child of a parent, unless a living one has it.
+local function attach(id, parentKey, parent)
+  local J = P .. id
+  local old = call('HGET', J, 'parentKey')
+  if old and old ~= parentKey and call('EXISTS', old) == 1 then
+    return false
+  end
+  call('HSET', J, 'parentKey', parentKey, 'parent', parent)
+  if call('ZSCORE', P .. 'completed', id) then
+    call('SADD', parentKey .. ':dependencies', J)
+    childCompleted(parent, J, call('HGET', J, 'returnvalue') or 'null')
+  elseif not call('ZSCORE', P .. 'failed', id) then
+    call('SADD', parentKey .. ':dependencies', J)
+  end
+  return true
+end
+
+-- inPlaceOf returns the id of the job that keeps this one out by its deduplication id, if one does; otherwise that id is
+-- this job's now.
+local function inPlaceOf(job)
+  local key, ttl, flags = P .. 'de:' .. job.dedup, job.ttl, job.dedupFlags
+  local extend, keepLast = string.find(flags, 'x'), string.find(flags, 'k')
+  if keepLast then
+    ttl = 0
+  end
+  local function own(...)
+    if ttl > 0 then
+      return call('SET', key, job.id, 'PX', ttl, ...)
+    end
+    return call('SET', key, job.id, ...)
+  end
+  local owner = call('GET', key)
+  if not owner or (call('EXISTS', P .. owner) == 0 and call('PTTL', key) < 0) then
+    own()
+    return
+  end
+  local due = call('ZSCORE', P .. 'delayed', owner)
+  if due and string.find(flags, 'r') then
+    call('ZREM', P .. 'delayed', owner)
+    deleteJob(Q, owner)
+    emit(Q, 'removed', owner, 'prev', 'delayed')
+    if extend then
+      own()
+    else
+      call('SET', key, job.id, 'KEEPTTL')
+    end
+    emit(Q, 'deduplicated', job.id, 'deduplicationId', job.dedup, 'deduplicatedJobId', owner)
+    return
+  end
+  if due and string.find(flags, 's') then
+    local at = job.timestamp + job.delay
+    call('ZREM', P .. 'delayed', owner)
+    call('HSET', P .. owner, 'delay', job.delay)
+    pushDelayed(Q, owner, at)
+    emit(Q, 'delayed', owner, 'delay', at)
+    delayed = true
+  end
+  if keepLast and call('LPOS', P .. 'active', owner) then
+    call('DEL', P .. 'dn:' .. job.dedup)
+    call('HSET', P .. 'dn:' .. job.dedup, 'name', job.name, 'data', job.data, 'opts', job.opts, 'jid', job.id)
+    call('PERSIST', key)
+  elseif extend and ttl > 0 then
+    call('SET', key, owner, 'PX', ttl)
+  end
+  emit(Q, 'deduplicated', owner, 'deduplicationId', job.dedup, 'deduplicatedJobId', job.id)
+  return owner
+end
+
+-- keep stores a job under an id that is free and puts it in its place. Those of the line are pushed together at the end.
+local function keep(id, name, data, opts, timestamp, delay, priority, lifo, more)
+  call('HSET', P .. id, 'name', name, 'data', data, 'opts', opts, 'timestamp', timestamp,
+    'delay', delay > 0 and delay or '0', 'priority', priority > 0 and priority or '0', unpack(more))
+  emit(Q, 'added', id, 'name', name)
+  if delay > 0 then
+    pushDelayed(Q, id, timestamp + delay)
+    emit(Q, 'delayed', id, 'delay', timestamp + delay)
+    delayed = true
+    return
+  end
+  if priority > 0 or lifo then
+    push(Q, id, priority, lifo)
+    runnable = true
+  else
+    line[#line + 1] = id
+  end
+  emit(Q, 'waiting', id)
+end
+
+-- addSpecial adds a job that asks for more than its turn. It returns the id of the job in its place, or an error.
+local function addSpecial(job)
+  local id, more = job.id, none
+  if job.parentKey and call('EXISTS', job.parentKey) == 0 then
+    return -5
+  end
+  if job.ownID and call('EXISTS', P .. id) == 1 then
+    if job.parentKey and not attach(id, job.parentKey, job.parent) then
+      return -7
+    end
+    emit(Q, 'duplicated', id)
+    return id
+  end
+  if job.dedup then
+    local other = inPlaceOf(job)
+    if other then
+      return other
+    end
+    more = { 'deid', job.dedup }
+  end
+  if job.parentKey then
+    more = { 'parentKey', job.parentKey, 'parent', job.parent }
+    call('SADD', job.parentKey .. ':dependencies', P .. id)
+  end
+  keep(id, job.name, job.data, job.opts, job.timestamp, job.delay, job.priority, job.lifo, more)
+end
+
+local at = 3
+-- given returns the next argument if the flags announce it.
+local function given(flags, flag)
+  if not string.find(flags, flag, 1, true) then
+    return nil
+  end
+  at = at + 1
+  return ARGV[at - 1]
+end
+
+for i = 1, count do
+  local flags, name, data, opts, timestamp = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
+  at = at + 5
+  local id = string.format('%.0f', counter - count + i)
+  if flags == '' then
+    keep(id, name, data, opts, timestamp, 0, 0, false, none)
+  else
+    local job = { name = name, data = data, opts = opts, timestamp = timestamp }
+    job.ownID = given(flags, 'i')
+    job.id = job.ownID or id
+    job.delay = tonumber(given(flags, 'd') or 0)
+    job.priority = tonumber(given(flags, 'p') or 0)
+    job.lifo = string.find(flags, 'l', 1, true) ~= nil
+    job.parentKey = given(flags, 'c')
+    job.parent = given(flags, 'c')
+    job.dedup = given(flags, 'u')
+    job.ttl = tonumber(given(flags, 'u'))
+    job.dedupFlags = given(flags, 'u')
+    local outcome = addSpecial(job)
+    if outcome then
+      reply[#reply + 1] = i - 1
+      reply[#reply + 1] = outcome
+    end
+  end
+end
+
+if #line > 0 then
+  call('LPUSH', waitList(Q), unpack(line))
+  runnable = true
+end
+if runnable then
+  wake(Q)
+end
+if delayed then
+  wakeWhenDue(Q)
+end
+return reply
