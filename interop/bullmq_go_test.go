@@ -1,0 +1,467 @@
+package interop
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"loupe/bullmq"
+)
+
+// bullmqGo is our BullMQ, in this process.
+type bullmqGo struct {
+	client rueidis.Client
+
+	mu     sync.Mutex
+	places map[bullmqPlace]*goPlace
+}
+
+func (g *bullmqGo) String() string { return "go" }
+
+// goPlace is a queue with all that was made for it.
+type goPlace struct {
+	bullmqPlace
+	client rueidis.Client
+	queue  *bullmq.Queue
+	log    *slog.Logger
+
+	mu      sync.Mutex
+	workers []*goWorker
+	errors  []string
+}
+
+// goOps are the operations by Node's names. Those of jobs have the id first.
+var goOps = map[string]func(ctx context.Context, p *goPlace, args goArgs) (any, error){
+	"work":        func(_ context.Context, p *goPlace, a goArgs) (any, error) { return p.work(to[goWork](a.at(0))) },
+	"runs":        func(_ context.Context, p *goPlace, a goArgs) (any, error) { return p.worker(a).runs(), nil },
+	"release":     func(_ context.Context, p *goPlace, a goArgs) (any, error) { p.worker(a).release(); return nil, nil },
+	"closeWorker": func(_ context.Context, p *goPlace, a goArgs) (any, error) { return nil, p.worker(a).stop() },
+	"errors":      func(_ context.Context, p *goPlace, _ goArgs) (any, error) { return p.said(), nil },
+	"add": func(ctx context.Context, p *goPlace, a goArgs) (any, error) {
+		return goJob(p.queue.Add(ctx, to[string](a.at(0)), a.at(1), goOptions(a.at(2))))
+	},
+	"addBulk": func(ctx context.Context, p *goPlace, a goArgs) (any, error) {
+		var jobs []bullmq.NewJob
+		for _, job := range to[[]struct {
+			Name string
+			Data json.RawMessage
+			Opts obj
+		}](a.at(0)) {
+			jobs = append(jobs, bullmq.NewJob{Name: job.Name, Data: job.Data, Options: goOptions(job.Opts)})
+		}
+		return goJobs(p.queue.AddBulk(ctx, jobs))
+	},
+}
+
+func (g *bullmqGo) try(t testing.TB, at bullmqPlace, op string, args ...any) (json.RawMessage, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // a cleanup has no context of the test
+	defer cancel()
+	if op == "close" {
+		return nil, g.close(at)
+	}
+	p, err := g.place(at)
+	if err != nil {
+		return nil, err
+	}
+	do := goOps[op]
+	if do == nil {
+		t.Fatalf("%s is nothing that ours is told here", op)
+	}
+	value, err := do(ctx, p, args)
+	if err != nil {
+		return nil, err
+	}
+	return encode(value), nil
+}
+
+func (g *bullmqGo) place(at bullmqPlace) (*goPlace, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if p := g.places[at]; p != nil {
+		return p, nil
+	}
+	p := &goPlace{bullmqPlace: at, client: g.client}
+	p.log = slog.New(slog.NewTextHandler(p, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	var err error
+	if p.queue, err = bullmq.NewQueue(g.client, at.Queue, bullmq.QueueConfig{Prefix: at.Prefix, Log: p.log}); err != nil {
+		return nil, err
+	}
+	g.places[at] = p
+	return p, nil
+}
+
+func (g *bullmqGo) close(at bullmqPlace) error {
+	g.mu.Lock()
+	p := g.places[at]
+	delete(g.places, at)
+	g.mu.Unlock()
+	var errs []error
+	for _, w := range p.workers {
+		errs = append(errs, w.stop())
+	}
+	p.queue.Close()
+	return errors.Join(errs...)
+}
+
+// Write takes what is logged.
+func (p *goPlace) Write(line []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.errors = append(p.errors, string(line))
+	return len(line), nil
+}
+
+func (p *goPlace) said() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.errors)
+}
+
+// goArgs are the arguments of an operation; what was left out is nil.
+type goArgs []any
+
+func (a goArgs) at(i int) any {
+	if i < len(a) {
+		return a[i]
+	}
+	return nil
+}
+
+// to brings an argument into another form by way of JSON.
+func to[T any](arg any) (v T) {
+	if arg, ok := arg.(T); ok {
+		return arg
+	}
+	if err := json.Unmarshal(encode(arg), &v); err != nil {
+		panic(fmt.Sprintf("%v is no %T: %v", arg, v, err))
+	}
+	return v
+}
+
+// encode is JSON with its letters as they are.
+func encode(v any) []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		panic(err)
+	}
+	return bytes.TrimSpace(b.Bytes())
+}
+
+// ms is a time as a number of milliseconds: 0 if there is none.
+func ms(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func goJob(j *bullmq.Job, err error) (any, error) {
+	if err != nil || j == nil {
+		return nil, err
+	}
+	return bullmqJob{
+		ID: j.ID, Name: j.Name, Data: orNull(j.Data), Opts: encode(j.Options), ReturnValue: orNull(j.ReturnValue), Progress: orNull(j.ProgressValue),
+		Timestamp: ms(j.Timestamp), ProcessedOn: ms(j.ProcessedOn), FinishedOn: ms(j.FinishedOn),
+		Delay: j.Delay.Milliseconds(), Priority: int64(j.Priority),
+		AttemptsMade: j.AttemptsMade, AttemptsStarted: j.AttemptsStarted, StalledCounter: j.StalledCount,
+		FailedReason: j.FailedReason, DeferredFailure: j.DeferredFailure, ProcessedBy: j.ProcessedBy,
+		DeduplicationID: j.DeduplicationID, RepeatJobKey: j.SchedulerID, ParentKey: j.ParentKey, Stacktrace: j.Stacktrace,
+	}, nil
+}
+
+func goJobs(jobs []*bullmq.Job, err error) (any, error) {
+	all := []any{}
+	for _, j := range jobs {
+		job, _ := goJob(j, nil)
+		all = append(all, job)
+	}
+	return all, err
+}
+
+func orNull(raw json.RawMessage) json.RawMessage {
+	if raw == nil {
+		return json.RawMessage("null")
+	}
+	return raw
+}
+
+func millis(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
+
+// goOptions makes our options of Node's.
+func goOptions(opts any) (o bullmq.JobOptions) {
+	var rules struct{ FailParentOnFailure, ContinueParentOnFailure, IgnoreDependencyOnFailure, RemoveDependencyOnFailure bool }
+	for name, value := range to[obj](opts) {
+		switch name {
+		case "jobId":
+			o.ID = to[string](value)
+		case "delay":
+			o.Delay = millis(to[int64](value))
+		case "timestamp":
+			o.Timestamp = time.UnixMilli(to[int64](value))
+		case "priority":
+			o.Priority = to[int](value)
+		case "lifo":
+			o.LIFO = to[bool](value)
+		case "attempts":
+			o.Attempts = to[int](value)
+		case "backoff":
+			o.Backoff = goBackoff(value)
+		case "removeOnComplete":
+			o.RemoveOnComplete = goKeep(value)
+		case "removeOnFail":
+			o.RemoveOnFail = goKeep(value)
+		case "keepLogs":
+			o.KeepLogs = to[int](value)
+		case "stackTraceLimit":
+			limit := to[int](value)
+			o.StackTraceLimit = &limit
+		case "sizeLimit":
+			o.SizeLimit = to[int](value)
+		case "deduplication":
+			d := to[struct {
+				ID                                            string
+				TTL                                           int64
+				Extend, Replace, KeepLastIfActive, Reschedule bool
+			}](value)
+			o.Deduplication = &bullmq.Deduplication{
+				ID: d.ID, TTL: millis(d.TTL), Extend: d.Extend, Replace: d.Replace, KeepLastIfActive: d.KeepLastIfActive, RescheduleDelayed: d.Reschedule,
+			}
+		case "parent":
+			parent := to[bullmq.Parent](value)
+			o.Parent = &parent
+		case "telemetry":
+			t := to[struct {
+				Metadata    string
+				OmitContext bool
+			}](value)
+			o.TelemetryMetadata, o.OmitContext = t.Metadata, t.OmitContext
+		case "failParentOnFailure", "continueParentOnFailure", "ignoreDependencyOnFailure", "removeDependencyOnFailure":
+			rules = to[struct{ FailParentOnFailure, ContinueParentOnFailure, IgnoreDependencyOnFailure, RemoveDependencyOnFailure bool }](opts)
+		default:
+			if o.Extra == nil {
+				o.Extra = map[string]json.RawMessage{}
+			}
+			o.Extra[name] = encode(value)
+		}
+	}
+	switch {
+	case rules.FailParentOnFailure:
+		o.OnFailure = bullmq.ParentFails
+	case rules.ContinueParentOnFailure:
+		o.OnFailure = bullmq.ParentContinues
+	case rules.IgnoreDependencyOnFailure:
+		o.OnFailure = bullmq.ParentIgnores
+	case rules.RemoveDependencyOnFailure:
+		o.OnFailure = bullmq.ParentForgets
+	}
+	return o
+}
+
+func goBackoff(value any) bullmq.Backoff {
+	if _, is := value.(obj); !is {
+		return bullmq.Fixed(millis(to[int64](value)))
+	}
+	b := to[struct {
+		Type   string
+		Delay  int64
+		Jitter float64
+	}](value)
+	return bullmq.Backoff{Type: b.Type, Delay: millis(b.Delay), Jitter: b.Jitter}
+}
+
+func goKeep(value any) *bullmq.Keep {
+	switch value := value.(type) {
+	case nil:
+		return nil
+	case bool:
+		if value {
+			return bullmq.KeepNone()
+		}
+		return bullmq.KeepAll()
+	case obj:
+		k := to[struct {
+			Count      *int
+			Age, Limit int
+		}](value)
+		keep := bullmq.KeepAll()
+		if k.Count != nil {
+			keep = bullmq.KeepLast(*k.Count)
+		}
+		keep.Age, keep.Limit = time.Duration(k.Age)*time.Second, k.Limit
+		return keep
+	default:
+		return bullmq.KeepLast(to[int](value))
+	}
+}
+
+// goWork is what a worker is told.
+type goWork struct {
+	Script                              map[string][]goStep
+	Name                                string
+	Concurrency                         int
+	LockDuration, StalledInterval       int64
+	MaxStalledCount, MaxStartedAttempts *int
+	RemoveOnComplete, RemoveOnFail      any
+	Limiter                             *struct{ Max, Duration int }
+	Metrics                             struct{ MaxDataPoints int }
+}
+
+// goStep is a step of a script.
+type goStep struct {
+	Progress, Data, Return json.RawMessage
+	Log                    []string
+	Hang                   bool
+	Wait, Delay, RateLimit int64
+	Fail, Unrecoverable    string
+}
+
+// goWorker is a worker that follows a script.
+type goWorker struct {
+	script map[string][]goStep
+	stop   func() error // ends it when its jobs have ended
+
+	mu   sync.Mutex
+	made []*bullmqRun
+	held []chan struct{}
+}
+
+func (p *goPlace) worker(a goArgs) *goWorker {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.workers[to[int](a.at(0))]
+}
+
+func (p *goPlace) work(spec goWork) (int, error) {
+	w := &goWorker{script: spec.Script}
+	cfg := bullmq.WorkerConfig{
+		Prefix: p.Prefix, Name: spec.Name, Concurrency: spec.Concurrency, Log: p.log,
+		Lock: millis(spec.LockDuration), StalledEvery: millis(spec.StalledInterval),
+		RemoveOnComplete: goKeep(spec.RemoveOnComplete), RemoveOnFail: goKeep(spec.RemoveOnFail),
+		MetricsPoints: spec.Metrics.MaxDataPoints,
+	}
+	if spec.MaxStalledCount != nil {
+		cfg.MaxStalls = *spec.MaxStalledCount
+	}
+	if spec.MaxStartedAttempts != nil {
+		cfg.MaxStarts = *spec.MaxStartedAttempts
+	}
+	if l := spec.Limiter; l != nil {
+		cfg.RateLimit = &bullmq.RateLimit{Max: l.Max, Per: millis(int64(l.Duration))}
+	}
+	worker, err := bullmq.NewWorker(p.client, p.Queue, w.handle, cfg)
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- worker.Run(ctx) }()
+	w.stop = sync.OnceValue(func() error {
+		w.release()
+		cancel()
+		return <-ended
+	})
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.workers = append(p.workers, w)
+	return len(p.workers) - 1, nil
+}
+
+func (w *goWorker) runs() []bullmqRun {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	runs := []bullmqRun{}
+	for _, run := range w.made {
+		runs = append(runs, *run)
+	}
+	return runs
+}
+
+// release lets all jobs that hang go on.
+func (w *goWorker) release() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, held := range w.held {
+		close(held)
+	}
+	w.held = nil
+}
+
+func (w *goWorker) handle(ctx context.Context, job *bullmq.Job) (any, error) {
+	steps := w.script[job.Name]
+	if steps == nil {
+		steps = w.script["*"]
+	}
+	if steps == nil {
+		steps = []goStep{{}}
+	}
+	run := &bullmqRun{Job: job.ID, Name: job.Name, Data: string(job.Data), From: now()}
+	w.mu.Lock()
+	w.made = append(w.made, run)
+	w.mu.Unlock()
+	value, err := w.follow(ctx, job, steps[min(job.AttemptsStarted, len(steps))-1])
+	w.mu.Lock()
+	run.To = now()
+	w.mu.Unlock()
+	return value, err
+}
+
+func (w *goWorker) follow(ctx context.Context, job *bullmq.Job, step goStep) (any, error) {
+	if step.Progress != nil {
+		if err := job.Progress(ctx, step.Progress); err != nil {
+			return nil, err
+		}
+	}
+	for _, line := range step.Log {
+		if _, err := job.Log(ctx, line); err != nil {
+			return nil, err
+		}
+	}
+	if step.Data != nil {
+		if err := job.UpdateData(ctx, step.Data); err != nil {
+			return nil, err
+		}
+	}
+	if step.Hang {
+		held := make(chan struct{})
+		w.mu.Lock()
+		w.held = append(w.held, held)
+		w.mu.Unlock()
+		select {
+		case <-held:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	if step.Wait > 0 {
+		select {
+		case <-time.After(millis(step.Wait)):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	switch {
+	case step.Fail != "":
+		return nil, errors.New(step.Fail)
+	case step.Unrecoverable != "":
+		return nil, bullmq.Unrecoverable(errors.New(step.Unrecoverable))
+	case step.Delay > 0:
+		return nil, bullmq.DelayFor(millis(step.Delay), "as told")
+	case step.RateLimit > 0:
+		return nil, bullmq.RateLimited(millis(step.RateLimit))
+	case step.Return == nil:
+		return nil, nil
+	}
+	return step.Return, nil
+}

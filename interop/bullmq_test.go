@@ -1,0 +1,405 @@
+package interop
+
+import (
+	base64pkg "encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"loupe/internal/testenv"
+)
+
+// obj is an object of JSON: options as Node spells them.
+type obj = map[string]any
+
+// bullmqCheck is one thing that must hold between BullMQ and us. The numbers are those of the list that was made when
+// the layout was explored; tests are found by them.
+type bullmqCheck struct {
+	number int
+	what   string
+	run    func(c *bullmqCase)
+}
+
+// bullmqVersions are the versions that must work beside us, by the packages that hold them.
+var bullmqVersions = []struct{ number, pkg string }{
+	{"5.66.0", "bullmq-5.66"},
+	{"5.81.5", "bullmq-5.81"},
+	{"6.7.0", "bullmq-6.7"},
+}
+
+func TestBullMQ(t *testing.T) {
+	t.Parallel()
+	f := startBullmqFleet(t)
+	checks := slices.Concat(bullmqAddChecks, bullmqEventChecks, bullmqWorkerChecks, bullmqFleetChecks, bullmqCrashChecks, bullmqPauseChecks)
+	slices.SortFunc(checks, func(a, b bullmqCheck) int { return a.number - b.number })
+	for _, v := range bullmqVersions {
+		t.Run(v.number, func(t *testing.T) {
+			t.Parallel()
+			for _, check := range checks {
+				t.Run(fmt.Sprintf("%02d %s", check.number, check.what), func(t *testing.T) {
+					t.Parallel()
+					check.run(f.newCase(t, v.number))
+				})
+			}
+		})
+	}
+}
+
+// bullmqFleet is a Redis with a Node process for each version.
+type bullmqFleet struct {
+	address string
+	redis   rueidis.Client
+	nodes   map[string]bullmqPeer
+	us      bullmqPeer
+	victim  func() string // the path of the program that is killed
+}
+
+func startBullmqFleet(t *testing.T) *bullmqFleet {
+	t.Helper()
+	testenv.Need(t, testenv.Redis, testenv.Node)
+	f := &bullmqFleet{address: strings.TrimPrefix(testenv.StartRedis(t), "redis://"), nodes: map[string]bullmqPeer{}}
+	f.redis = redisClient(t, f.address)
+	f.us = &bullmqGo{client: redisClient(t, f.address), places: map[bullmqPlace]*goPlace{}}
+	for _, v := range bullmqVersions {
+		f.nodes[v.number] = startBullmqNode(t, v.pkg, f.address)
+	}
+	f.victim = sync.OnceValue(func() string {
+		binary := filepath.Join(t.TempDir(), "victim")
+		build := exec.Command("go", "build", "-o", binary, "./interop/bullmq")
+		build.Dir = testenv.Root()
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		return binary
+	})
+	if v := os.Getenv("US"); v != "" {
+		f.us = f.nodes[v]
+	}
+	return f
+}
+
+func redisClient(t *testing.T, address string) rueidis.Client {
+	t.Helper()
+	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{address}, DisableCache: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return client
+}
+
+// bullmqPlace is a queue.
+type bullmqPlace struct {
+	Prefix string `json:"prefix"`
+	Queue  string `json:"queue"`
+}
+
+func (p bullmqPlace) key(name string) string { return p.Prefix + ":" + p.Queue + ":" + name }
+
+// bullmqPeer is an implementation of BullMQ that does what it is told: the methods of Queue by Node's names, those of Job
+// with "job." before them and the id first, and what peer.mjs has beyond these. Options and results are in Node's form.
+type bullmqPeer interface {
+	fmt.Stringer
+	try(t testing.TB, at bullmqPlace, op string, args ...any) (json.RawMessage, error)
+}
+
+// bullmqCase is a check at work on a queue of its own, and with its own eyes on Redis.
+type bullmqCase struct {
+	*testing.T
+	bullmqPlace
+	fleet   *bullmqFleet
+	version string
+	node    bullmqPeer // of that version
+	us      bullmqPeer
+
+	mu   sync.Mutex
+	used map[bullmqPeer]bool
+}
+
+func (f *bullmqFleet) newCase(t *testing.T, version string) *bullmqCase {
+	c := &bullmqCase{
+		T: t, fleet: f, version: version, node: f.nodes[version], us: f.us,
+		bullmqPlace: bullmqPlace{"bull", strings.ReplaceAll(testenv.Prefix(t), ":", "-")},
+	}
+	c.closed()
+	return c
+}
+
+// closed has all peers close what they have opened for the queue when the test ends.
+func (c *bullmqCase) closed() {
+	c.used = map[bullmqPeer]bool{}
+	c.Cleanup(func() {
+		for peer := range c.used {
+			c.do(peer, "close")
+		}
+	})
+}
+
+// in returns the same case in a test and on a queue of its own.
+func (c *bullmqCase) in(t *testing.T) *bullmqCase {
+	d := c.fleet.newCase(t, c.version)
+	d.us = c.us
+	return d
+}
+
+// on returns the same case on a further queue of the same test.
+func (c *bullmqCase) on(queue string) *bullmqCase {
+	d := &bullmqCase{T: c.T, bullmqPlace: c.bullmqPlace, fleet: c.fleet, version: c.version, node: c.node, us: c.us}
+	d.Queue += "-" + queue
+	d.closed()
+	return d
+}
+
+// both runs a check in both directions, each on its own queue.
+func (c *bullmqCase) both(run func(c *bullmqCase, a, b bullmqPeer)) {
+	c.Run("node to us", func(t *testing.T) { t.Parallel(); run(c.in(t), c.node, c.us) })
+	c.Run("us to node", func(t *testing.T) { t.Parallel(); run(c.in(t), c.us, c.node) })
+}
+
+func (c *bullmqCase) try(p bullmqPeer, op string, args ...any) (json.RawMessage, error) {
+	c.mu.Lock()
+	c.used[p] = op != "close"
+	c.mu.Unlock()
+	return p.try(c.T, c.bullmqPlace, op, args...)
+}
+
+func (c *bullmqCase) do(p bullmqPeer, op string, args ...any) json.RawMessage {
+	c.Helper()
+	value, err := c.try(p, op, args...)
+	if err != nil {
+		c.Fatalf("%s by %s: %v", op, p, err)
+	}
+	return value
+}
+
+// ask is do with a result that is decoded.
+func ask[T any](c *bullmqCase, p bullmqPeer, op string, args ...any) (value T) {
+	c.Helper()
+	raw := c.do(p, op, args...)
+	if err := json.Unmarshal(raw, &value); err != nil {
+		c.Fatalf("%s by %s: %v in %s", op, p, err, raw)
+	}
+	return value
+}
+
+// bullmqJob is a job as it is read by either side.
+type bullmqJob struct {
+	ID, Name                                      string
+	Data, Opts, ReturnValue, Progress             json.RawMessage
+	Timestamp, ProcessedOn, FinishedOn            int64
+	Delay, Priority                               int64
+	AttemptsMade, AttemptsStarted, StalledCounter int
+	FailedReason, DeferredFailure, ProcessedBy    string
+	DeduplicationID, RepeatJobKey, ParentKey      string
+	Stacktrace                                    []string
+}
+
+// add adds a job and returns its id.
+func (c *bullmqCase) add(p bullmqPeer, name string, data any, opts obj) string {
+	c.Helper()
+	return ask[bullmqJob](c, p, "add", name, data, opts).ID
+}
+
+// bullmqRun is one call of a handler; its times are in milliseconds.
+type bullmqRun struct {
+	Job, Name, Data string
+	From, To        int64
+}
+
+// bullmqWorker is a worker of a peer.
+type bullmqWorker struct {
+	c      *bullmqCase
+	peer   bullmqPeer
+	number int
+}
+
+// script is what a worker does with jobs, by their names or "*": the first step at a job's first start, and so on; the
+// last step stands for all further starts.
+type script map[string][]obj
+
+// work starts a worker with a script and options.
+func (c *bullmqCase) work(p bullmqPeer, s script, opts obj) bullmqWorker {
+	c.Helper()
+	all := obj{"script": obj{}}
+	if s != nil {
+		all["script"] = s
+	}
+	maps.Copy(all, opts)
+	return bullmqWorker{c, p, ask[int](c, p, "work", all)}
+}
+
+func (w bullmqWorker) runs() []bullmqRun { return ask[[]bullmqRun](w.c, w.peer, "runs", w.number) }
+
+func (w bullmqWorker) release() { w.c.do(w.peer, "release", w.number) }
+
+// close ends the worker when its jobs have ended.
+func (w bullmqWorker) close() { w.c.do(w.peer, "closeWorker", w.number) }
+
+// jobs returns the ids of the jobs that were run, in that order.
+func (w bullmqWorker) jobs() (ids []string) {
+	for _, run := range w.runs() {
+		ids = append(ids, run.Job)
+	}
+	return ids
+}
+
+// redis sends a command of the test's own.
+func (c *bullmqCase) redis(args ...string) rueidis.RedisResult {
+	return c.fleet.redis.Do(c.Context(), c.fleet.redis.B().Arbitrary(args[0]).Args(args[1:]...).Build())
+}
+
+func (c *bullmqCase) hash(name string) map[string]string {
+	c.Helper()
+	hash, err := c.redis("HGETALL", c.key(name)).AsStrMap()
+	if err != nil {
+		c.Fatal(err)
+	}
+	return hash
+}
+
+// members are those of a list or a sorted set, from its head or its lowest score on.
+func (c *bullmqCase) members(name string) []string {
+	c.Helper()
+	members, err := c.redis("LRANGE", c.key(name), "0", "-1").AsStrSlice()
+	if err != nil { // it is no list
+		members, err = c.redis("ZRANGE", c.key(name), "0", "-1").AsStrSlice()
+	}
+	if err != nil {
+		c.Fatal(err)
+	}
+	return members
+}
+
+// scores are those of a sorted set, by member.
+func (c *bullmqCase) scores(name string) map[string]float64 {
+	c.Helper()
+	items, err := c.redis("ZRANGE", c.key(name), "0", "-1", "WITHSCORES").AsZScores()
+	if err != nil {
+		c.Fatal(err)
+	}
+	scores := map[string]float64{}
+	for _, item := range items {
+		scores[item.Member] = item.Score
+	}
+	return scores
+}
+
+// bullmqEvent is an entry of the stream.
+type bullmqEvent struct {
+	id     string
+	name   string
+	fields map[string]string
+}
+
+// at is when the event was emitted, in ms.
+func (e bullmqEvent) at() int64 {
+	ms, _, _ := strings.Cut(e.id, "-")
+	n, _ := strconv.ParseInt(ms, 10, 64)
+	return n
+}
+
+// String is the event with the fields that tell what happened, not when.
+func (e bullmqEvent) String() string {
+	parts := []string{e.name}
+	for _, field := range []string{"jobId", "prev", "failedReason", "returnvalue", "attemptsMade", "count", "data"} {
+		if value, ok := e.fields[field]; ok {
+			parts = append(parts, value)
+		}
+	}
+	return strings.Join(parts, " ")
+}
+
+func (c *bullmqCase) events() (events []bullmqEvent) {
+	c.Helper()
+	entries, err := c.redis("XRANGE", c.key("events"), "-", "+").AsXRange()
+	if err != nil {
+		c.Fatal(err)
+	}
+	for _, e := range entries {
+		events = append(events, bullmqEvent{e.ID, e.FieldValues["event"], e.FieldValues})
+	}
+	return events
+}
+
+// story is the stream as lines, of one job if an id is given.
+func (c *bullmqCase) story(id string) (lines []string) {
+	c.Helper()
+	for _, e := range c.events() {
+		if id == "" || e.fields["jobId"] == id {
+			lines = append(lines, e.String())
+		}
+	}
+	return lines
+}
+
+// soon waits until something is so.
+func (c *bullmqCase) soon(what string, so func() bool) {
+	c.Helper()
+	eventually(c.T, what, so)
+}
+
+// ends waits until so many jobs are stored as completed or failed.
+func (c *bullmqCase) ends(n int) {
+	c.Helper()
+	c.soon(fmt.Sprint(n, " ended jobs"), func() bool { return len(c.members("completed"))+len(c.members("failed")) >= n })
+}
+
+// state is where the job is by the keys themselves; several places are joined.
+func (c *bullmqCase) state(id string) string {
+	c.Helper()
+	var in []string
+	for _, name := range []string{"wait", "paused", "active", "prioritized", "delayed", "waiting-children", "completed", "failed"} {
+		if slices.Contains(c.members(name), id) {
+			in = append(in, name)
+		}
+	}
+	return strings.Join(in, "+")
+}
+
+// is waits until the job is in a state.
+func (c *bullmqCase) is(id, state string) {
+	c.Helper()
+	eventually(c.T, id+" in "+state, func() bool { return c.state(id) == state })
+}
+
+// equal compares what is by what must be, as it is printed.
+func (c *bullmqCase) equal(what string, got, want any) {
+	c.Helper()
+	if g, w := fmt.Sprint(got), fmt.Sprint(want); g != w {
+		c.Errorf("%s:\n got %s\nwant %s", what, g, w)
+	}
+}
+
+// clients lists the connections to Redis.
+func clients(c *bullmqCase) (all []map[string]string) {
+	c.Helper()
+	list, err := c.redis("CLIENT", "LIST").ToString()
+	if err != nil {
+		c.Fatal(err)
+	}
+	for line := range strings.Lines(list) {
+		client := map[string]string{}
+		for _, word := range strings.Fields(line) {
+			name, value, _ := strings.Cut(word, "=")
+			client[name] = value
+		}
+		all = append(all, client)
+	}
+	return all
+}
+
+func base64(s string) string { return base64pkg.StdEncoding.EncodeToString([]byte(s)) }
+
+// now is the clock of the peers, in ms.
+func now() int64 { return time.Now().UnixMilli() }
