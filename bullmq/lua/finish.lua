@@ -26,7 +26,7 @@
 -- Effects: per outcome the event completed, failed (then retries-exhausted), delayed or waiting; drained once nothing is
 --   left to do; waiting for each delayed job that is due; active for each job that starts.
 -- Reply: { ms until the rate limit lets a job start or 0, ms when the next delayed job is due or 0, { code per outcome },
---   job … }. A job is the fields `wanted` below in their order, its id, its token.
+--   job … }. A job is the fields and values of its hash, then its id and its token.
 -- Codes: 0 done; 1 done, but the parent or the successor in its deduplication could not be told; -1 no such job; -2 no
 --   lock; -3 not active; -4 has unfinished children; -6 another's lock; -9 has failed children; -100 not a job's keys.
 --@ include promote
@@ -34,8 +34,6 @@
 --@ include dedup
 --@ include jobkeys
 
-local wanted = { 'name', 'data', 'opts', 'ats', 'timestamp', 'delay', 'priority', 'atm', 'attemptsMade', 'stc', 'defa',
-  'parentKey', 'deid', 'rjk', 'progress', 'failedReason', 'stacktrace' }
 local maxGhosts = 1000  -- ids without a job that one call drops before it leaves the rest to the next
 local maxEvicted = 1000 -- jobs that one call evicts for one rule of keeping; what is over goes with later calls
 
@@ -45,20 +43,19 @@ local again, passOn = ARGV[2] == '1', ARGV[3] == '1'
 local active = P .. 'active'
 
 local codes = {}
-local locks, settled = {}, {}                -- lock keys and ids of jobs that are no longer active
-local ended = { completed = {}, failed = {} } -- state → keep → flat list of scores and ids
-local endings = { completed = 0, failed = 0 } -- metrics count those not kept as well
-local delayedAny = false
-
--- settle functions: what becomes of a job that has been taken from `active`. Each returns its code.
-local ends = {}
+local locks, settled = {}, {}                 -- lock keys and ids of jobs that are no longer active
+local kept = { completed = {}, failed = {} }  -- state → rule of keeping → scores and ids of jobs that have ended
+local endings = { completed = 0, failed = 0 } -- how many have ended so, kept or not
+local delayed = false                         -- whether one was delayed
+local noFlags = {}
 
 -- tell does what concerns other jobs, whose keys may be damaged or out of reach. It does not undo the outcome.
 local function tell(what, ...)
   return pcall(what, ...) and 0 or 1
 end
 
-local function finished(state, id, flags, field, text, traces, atm, keep, exhausted)
+-- finished ends a job for good, and returns its code.
+local function finished(state, id, flags, field, text, traces, atm, keep)
   local J, code = P .. id, 0
   if flags.d then
     code = tell(freeDedup, Q, call('HGET', J, 'deid'), id)
@@ -80,8 +77,8 @@ local function finished(state, id, flags, field, text, traces, atm, keep, exhaus
     call('HDEL', J, 'defa')
   end
   if keep ~= 'none' then
-    local list = ended[state][keep] or {}
-    ended[state][keep] = list
+    local list = kept[state][keep] or {}
+    kept[state][keep] = list
     list[#list + 1] = ARGV[1]
     list[#list + 1] = id
   end
@@ -92,40 +89,14 @@ local function finished(state, id, flags, field, text, traces, atm, keep, exhaus
   return code
 end
 
-function ends.completed(id, flags, text, traces, ms, atm, keep)
-  return finished('completed', id, flags, 'returnvalue', text, traces, atm, keep)
-end
-
-function ends.failed(id, flags, text, traces, ms, atm, keep)
-  return finished('failed', id, flags, 'failedReason', text, traces, atm, keep)
-end
-
-local function delay(id, ms)
+local function delayFor(id, ms)
   pushDelayed(Q, id, now + ms)
   emit(Q, 'delayed', id, 'delay', now + ms)
-  delayedAny = true
+  delayed = true
   return 0
 end
 
-function ends.retry(id, flags, text, traces, ms, atm)
-  local J = P .. id
-  call('HSET', J, 'failedReason', text, 'stacktrace', traces, 'atm', atm)
-  if ms > 0 then
-    call('HSET', J, 'delay', ms)
-    return delay(id, ms)
-  end
-  promoteDue(Q)
-  push(Q, id, tonumber(call('HGET', J, 'priority')) or 0, flags.l)
-  emit(Q, 'waiting', id, 'prev', 'active')
-  return 0
-end
-
-function ends.postpone(id, flags, text, traces, ms)
-  call('HSET', P .. id, 'delay', ms)
-  return delay(id, ms)
-end
-
-ends['return'] = function(id)
+local function giveBack(id)
   local priority = tonumber(call('HGET', P .. id, 'priority')) or 0
   if priority > 0 then
     pushPrioritized(Q, id, priority, true)
@@ -136,10 +107,36 @@ ends['return'] = function(id)
   return 0
 end
 
-function ends.limit(id, flags, text, traces, ms)
-  call('SET', P .. 'limiter', '9007199254740991', 'PX', ms)
-  return ends['return'](id)
-end
+-- What becomes of a job that has left `active`: each function returns its code.
+local ends = {
+  completed = function(id, flags, text, traces, ms, atm, keep)
+    return finished('completed', id, flags, 'returnvalue', text, traces, atm, keep)
+  end,
+  failed = function(id, flags, text, traces, ms, atm, keep)
+    return finished('failed', id, flags, 'failedReason', text, traces, atm, keep)
+  end,
+  retry = function(id, flags, text, traces, ms, atm)
+    local J = P .. id
+    call('HSET', J, 'failedReason', text, 'stacktrace', traces, 'atm', atm)
+    if tonumber(ms) > 0 then
+      call('HSET', J, 'delay', ms)
+      return delayFor(id, tonumber(ms))
+    end
+    promoteDue(Q)
+    push(Q, id, tonumber(call('HGET', J, 'priority')) or 0, flags.l)
+    emit(Q, 'waiting', id, 'prev', 'active')
+    return 0
+  end,
+  postpone = function(id, flags, text, traces, ms)
+    call('HSET', P .. id, 'delay', ms)
+    return delayFor(id, tonumber(ms))
+  end,
+  ['return'] = giveBack,
+  limit = function(id, flags, text, traces, ms)
+    call('SET', P .. 'limiter', '9007199254740991', 'PX', ms)
+    return giveBack(id)
+  end,
+}
 
 -- wasDone tells whether the call that this one repeats has written the outcome of a job that we no longer hold. Of an
 -- outcome that leaves no trace it is assumed: there is nothing left to do in either case.
@@ -151,7 +148,9 @@ local function wasDone(kind, id, atm, keep)
   return kind ~= 'retry' or (tonumber(job[2]) or 0) >= tonumber(atm)
 end
 
-local function settle(held, kind, id, token, letters, text, traces, ms, atm, keep)
+-- settle stores one outcome and returns its code. held is the token in the job's lock; sound, that the job exists and
+-- has no children that keep it from completing.
+local function settle(held, sound, kind, id, token, letters, text, traces, ms, atm, keep)
   local J = P .. id
   if held ~= token then
     if again and wasDone(kind, id, atm, keep) then
@@ -159,53 +158,63 @@ local function settle(held, kind, id, token, letters, text, traces, ms, atm, kee
     end
     return held and -6 or call('EXISTS', J) == 1 and -2 or -1
   end
-  local found = call('EXISTS', J, J .. ':dependencies', J .. ':unsuccessful')
-  if found > 1 and kind == 'completed' then
-    return call('EXISTS', J .. ':dependencies') == 1 and -4 or -9
+  if not sound and kind == 'completed' and call('EXISTS', J) == 1 then
+    if call('EXISTS', J .. ':dependencies') == 1 then
+      return -4
+    elseif call('EXISTS', J .. ':unsuccessful') == 1 then
+      return -9
+    end
   end
   locks[#locks + 1] = J .. ':lock'
   settled[#settled + 1] = id
-  if call('LREM', active, -1, id) == 0 then
+  if call('LREM', active, '-1', id) == 0 then
     return -3
   end
-  if found == 0 then
+  if not sound and call('EXISTS', J) == 0 then
     return -1
   end
-  local flags = {}
-  for letter in string.gmatch(letters, '.') do
-    flags[letter] = true
+  local flags = noFlags
+  if letters ~= '' then
+    flags = {}
+    for letter in string.gmatch(letters, '.') do
+      flags[letter] = true
+    end
+    if flags.x then
+      call('HDEL', J, 'cxl')
+    end
   end
-  if flags.x then
-    call('HDEL', J, 'cxl')
-  end
-  return ends[kind](id, flags, text, traces, tonumber(ms), atm, keep)
+  return ends[kind](id, flags, text, traces, ms, atm, keep)
 end
 
--- keepJobs lists jobs that ended in this state, and evicts others as `keep` has it for all of the state.
-local function keepJobs(state, keep, list)
+-- evict deletes jobs of a state.
+local function evict(key, ids)
+  for from = 1, #ids, 500 do
+    local keys, to = {}, math.min(from + 499, #ids)
+    for i = from, to do
+      addJobKeys(keys, Q, ids[i])
+    end
+    call('DEL', unpack(keys))
+    call('ZREM', key, unpack(ids, from, to))
+  end
+end
+
+-- keepJobs lists jobs that ended in this state, and evicts others as their rule has it for all of the state.
+local function keepJobs(state, rule, list)
   local key = P .. state
   call('ZADD', key, unpack(list))
-  if keep == 'all' then
+  if rule == 'all' then
     return
   end
-  local function evict(ids)
-    for _, id in ipairs(ids) do
-      deleteJob(Q, id)
-    end
-    if #ids > 0 then
-      call('ZREM', key, unpack(ids))
-    end
-  end
-  local count, age, limit = string.match(keep, '^(%d+) (%d+) (%d+)$')
+  local count, age, limit = string.match(rule, '^(%d+) (%d+) (%d+)$')
   count, age, limit = tonumber(count), tonumber(age), tonumber(limit)
   if age > 0 then
     limit = limit > 0 and math.min(limit * #list / 2, maxEvicted) or maxEvicted
-    evict(call('ZREVRANGEBYSCORE', key, now - age, '-inf', 'LIMIT', 0, limit))
+    evict(key, call('ZREVRANGEBYSCORE', key, now - age, '-inf', 'LIMIT', '0', limit))
   end
   if count > 0 then
     local over = call('ZCARD', key) - count
     if over > 0 then
-      evict(call('ZRANGE', key, 0, math.min(over, maxEvicted) - 1))
+      evict(key, call('ZRANGE', key, '0', math.min(over, maxEvicted) - 1))
     end
   end
 end
@@ -231,18 +240,22 @@ local function meter(state, n, points)
   end
 end
 
+-- endJobs stores the outcomes.
 local function endJobs()
   local n = tonumber(ARGV[12])
   if n == 0 then
     return
   end
-  local keys = {}
+  local keys, ofJobs, ofChildren = {}, {}, {}
   for i = 1, n do
-    keys[i] = P .. ARGV[5 + 9 * i] .. ':lock'
+    local J = P .. ARGV[5 + 9 * i]
+    keys[i], ofJobs[i] = J .. ':lock', J
+    ofChildren[2 * i - 1], ofChildren[2 * i] = J .. ':dependencies', J .. ':unsuccessful'
   end
   local held = call('MGET', unpack(keys))
+  local sound = call('EXISTS', unpack(ofJobs)) == n and call('EXISTS', unpack(ofChildren)) == 0
   for i = 1, n do
-    local ok, code = pcall(settle, held[i], unpack(ARGV, 4 + 9 * i, 12 + 9 * i))
+    local ok, code = pcall(settle, held[i], sound, unpack(ARGV, 4 + 9 * i, 12 + 9 * i))
     codes[i] = ok and code or -100
   end
   if #settled > 0 then
@@ -250,29 +263,37 @@ local function endJobs()
     call('SREM', P .. 'stalled', unpack(settled))
   end
   local points = tonumber(ARGV[11])
-  for state, lists in pairs(ended) do
-    for keep, list in pairs(lists) do
-      keepJobs(state, keep, list)
+  for state, rules in pairs(kept) do
+    for rule, list in pairs(rules) do
+      keepJobs(state, rule, list)
     end
     if points > 0 and endings[state] > 0 then
       meter(state, endings[state], points)
     end
   end
-  if delayedAny then
+  if delayed then
     wakeWhenDue(Q)
   end
 end
 
--- read returns the wanted fields of an active job, its id and token. An id without a job is dropped, and nil.
-local function read(id, token)
-  local job = redis.pcall('HMGET', P .. id, unpack(wanted))
-  if job.err or not job[1] then
-    call('LREM', active, 1, id)
-    return nil
+-- read returns the hash of an active job as a list. An id without a job is dropped, and nil.
+local function read(id)
+  local job = redis.pcall('HGETALL', P .. id)
+  for i = 1, #job, 2 do
+    if job[i] == 'name' then
+      return job
+    end
   end
-  job[#wanted + 1] = id
-  job[#wanted + 2] = token
-  return job
+  call('LREM', active, '1', id)
+end
+
+-- give adds a job to the reply.
+local function give(jobs, job, id, token)
+  if job then
+    job[#job + 1] = id
+    job[#job + 1] = token
+    jobs[#jobs + 1] = job
+  end
 end
 
 -- takeAgain adds the jobs that a call before this one took with its tokens, and marks those as used.
@@ -287,7 +308,7 @@ local function takeAgain(jobs, used, want)
       local n = token and string.sub(token, 1, #prefix) == prefix and tonumber(string.sub(token, #prefix + 1))
       if n and n >= first and n < first + want then
         used[n] = true
-        jobs[#jobs + 1] = read(ids[i], token)
+        give(jobs, read(ids[i]), ids[i], token)
       end
     end
   end
@@ -332,16 +353,26 @@ local function allowed(max)
   return max and max - count
 end
 
--- start locks an active job and notes that an attempt begins.
+-- start locks an active job and notes that an attempt begins. It returns whether the job is one that will fail without.
 local function start(job, id, token)
-  job[4] = string.format('%d', (tonumber(job[4]) or 0) + 1)
-  call('SET', P .. id .. ':lock', token, 'PX', ARGV[4])
+  local J, starts, deferred = P .. id, '1', false
+  local at = #job + 2
+  for i = 1, #job, 2 do
+    if job[i] == 'ats' then
+      at, starts = i + 1, string.format('%d', (tonumber(job[i + 1]) or 0) + 1)
+    elseif job[i] == 'defa' then
+      deferred = true
+    end
+  end
+  job[at - 1], job[at] = 'ats', starts
+  call('SET', J .. ':lock', token, 'PX', ARGV[4])
   emit(Q, 'active', id, 'prev', 'waiting')
   if ARGV[8] == '' then
-    call('HSET', P .. id, 'processedOn', ARGV[1], 'ats', job[4])
+    call('HSET', J, 'processedOn', ARGV[1], 'ats', starts)
   else
-    call('HSET', P .. id, 'processedOn', ARGV[1], 'ats', job[4], 'pb', ARGV[8])
+    call('HSET', J, 'processedOn', ARGV[1], 'ats', starts, 'pb', ARGV[8])
   end
+  return deferred
 end
 
 -- takeJobs adds at most want jobs. It returns for how many ms the rate limit forbids more, and whether it had to leave some
@@ -369,15 +400,14 @@ local function takeJobs(jobs, want)
       while used[n] do
         n = n + 1
       end
-      local token = ARGV[5] .. string.format('%d', n)
-      local job = read(id, token)
+      local job = read(id)
       if job then
+        local token = ARGV[5] .. n
         n = n + 1
-        jobs[#jobs + 1] = job
-        start(job, id, token)
-        if not job[11] then -- a deferred failure does no work
+        if not start(job, id, token) then
           starts = starts + 1
         end
+        give(jobs, job, id, token)
       else
         ghosts = ghosts + 1
       end

@@ -3,7 +3,7 @@
 
 -- promoteDue moves at most 1000 jobs and wakes one worker. An id whose job is gone is dropped.
 local function promoteDue(Q)
-  local due = call('ZRANGEBYSCORE', Q.P .. 'delayed', 0, (now + 1) * 4096 - 1, 'LIMIT', 0, 1000)
+  local due = call('ZRANGEBYSCORE', Q.P .. 'delayed', '0', (now + 1) * 4096 - 1, 'LIMIT', '0', '1000')
   if #due == 0 then
     return
   end
