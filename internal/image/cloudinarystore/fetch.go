@@ -36,7 +36,7 @@ func (s *Store) fetch(ctx context.Context, key string) (*download, error) {
 	version := "v" + strconv.FormatInt(lowest+rand.Int64N(versions), 10)
 
 	x := s.begin(ctx, callFetch)
-	resp, err := s.get(x, s.delivery+version+"/"+path(key))
+	resp, err := s.get(x, s.delivery+version+"/"+path(key)) //nolint:bodyclose // the download does
 	if err != nil {
 		x.end()
 		return nil, err

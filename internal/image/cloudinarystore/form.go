@@ -53,6 +53,8 @@ func (f *form) Read(b []byte) (int, error) {
 	case f.ended:
 		return 0, errEnded
 	}
+	f.picture.exchange.pause() // it is the sender's turn
+	defer f.picture.exchange.resume()
 	n, err := f.parts.Read(b)
 	f.whole = f.closing.Len() == 0
 	f.picture.sent = f.whole
@@ -69,7 +71,7 @@ func (f *form) end() {
 // A picture is what Put was given, and how far it has come.
 type picture struct {
 	r        io.Reader
-	exchange *exchange // whose time stands still while r is read
+	exchange *exchange // that carries it now
 	asked    bool      // r has been read from
 	sent     bool      // with the end of the form: the service may have it
 	size     int64     // bytes that r has given
@@ -82,8 +84,6 @@ func (p *picture) Read(b []byte) (n int, err error) {
 		return 0, err
 	}
 	p.asked = true
-	p.exchange.pause()
-	defer p.exchange.resume()
 	defer func() {
 		if p.panicked = recover(); p.panicked != nil {
 			err = errEnded
@@ -91,7 +91,7 @@ func (p *picture) Read(b []byte) (n int, err error) {
 	}()
 	n, err = p.r.Read(b)
 	p.size += int64(n)
-	if err != nil && err != io.EOF { //nolint:errorlint // the end itself; one that is wrapped is a failure
+	if err != nil && err != io.EOF { // the end itself; one that is wrapped is a failure
 		p.err = err
 	}
 	if ended := p.exchange.inner.Err(); ended != nil {
