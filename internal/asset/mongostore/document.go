@@ -113,9 +113,16 @@ func insert(doc bson.D, path string, value any) bson.D {
 type document bson.Raw
 
 func (d document) at(path string) bson.RawValue {
-	v, err := bson.Raw(d).LookupErr(strings.Split(path, ".")...)
-	if err != nil {
-		return bson.RawValue{}
+	v := bson.RawValue{Type: bson.TypeEmbeddedDocument, Value: d}
+	for name := range strings.SplitSeq(path, ".") {
+		inner, ok := v.DocumentOK()
+		if !ok {
+			return bson.RawValue{}
+		}
+		var err error
+		if v, err = inner.LookupErr(name); err != nil {
+			return bson.RawValue{}
+		}
 	}
 	return v
 }

@@ -3,7 +3,6 @@ package mongostore
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -53,7 +52,8 @@ func Open(ctx context.Context, uri string, log *slog.Logger) (*Store, error) {
 	}
 	s := &Store{client: client, assets: client.Database(database(uri)).Collection(collection)}
 	if err := s.begin(ctx, log); err != nil {
-		return nil, errors.Join(fmt.Errorf("mongodb at %s: %w", strings.Join(opts.Hosts, ","), err), s.Close(ctx))
+		_ = s.Close(ctx) // what is wrong is known
+		return nil, &openError{strings.Join(opts.Hosts, ","), err}
 	}
 	return s, nil
 }
@@ -76,6 +76,18 @@ func (s *Store) Ping(ctx context.Context) error { return s.client.Ping(ctx, read
 
 // Close ends the connections, those in use as soon as ctx ends.
 func (s *Store) Close(ctx context.Context) error { return s.client.Disconnect(ctx) }
+
+// openError says in one line why a server cannot be used; some servers take more for it.
+type openError struct {
+	hosts string
+	err   error
+}
+
+func (e *openError) Error() string {
+	return "mongodb at " + e.hosts + ": " + strings.Join(strings.Fields(e.err.Error()), " ")
+}
+
+func (e *openError) Unwrap() error { return e.err }
 
 // database returns the database that a valid URI names.
 func database(uri string) string {
@@ -105,5 +117,5 @@ func uriError(uri string, err error) error {
 	if err := options.Client().ApplyURI(harmless).Validate(); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	return fmt.Errorf("%s: its user name, password or another secret is malformed; in them, the characters : / ? # [ ] @ %% must stand as %%3A %%2F …", what)
+	return fmt.Errorf("%s: user name, password or another secret: characters like : / ? # [ ] @ %% must be percent-encoded there", what)
 }

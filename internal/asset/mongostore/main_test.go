@@ -1,9 +1,0 @@
-package mongostore_test
-
-import (
-	"testing"
-
-	"loupe/internal/testenv"
-)
-
-func TestMain(m *testing.M) { testenv.Main(m) }
