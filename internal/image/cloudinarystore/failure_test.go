@@ -107,7 +107,7 @@ func wantUploadFails(t *testing.T, want trouble, fault cloudinarytest.Fault) (de
 	t.Helper()
 	url, server := cloudinarytest.Start(t)
 	server.Break(cloudinarytest.Upload, fault)
-	s := openWith(t, cloudinarystore.Config{URL: url, Timeout: time.Second})
+	s := want.open(t, url)
 	_, err := s.Put(t.Context(), image.NewKey(image.PNG), bytes.NewReader(picture(image.PNG)))
 	want.check(t, err, cloudinarytest.Upload)
 	if strings.Contains(fmt.Sprint(err), server.Secret) {
@@ -120,6 +120,15 @@ func wantUploadFails(t *testing.T, want trouble, fault cloudinarytest.Fault) (de
 		t.Errorf("the service holds %q, want none", ids)
 	}
 	return server.Calls(cloudinarytest.Destroy)
+}
+
+// open returns a store that waits just long enough to see the trouble.
+func (e trouble) open(t *testing.T, url string) *cloudinarystore.Store {
+	t.Helper()
+	if e.name == hangs.name {
+		return openWith(t, cloudinarystore.Config{URL: url, Timeout: time.Second})
+	}
+	return open(t, url)
 }
 
 func (e trouble) check(t *testing.T, err error, call string) {
@@ -231,7 +240,7 @@ func TestDeleteFails(t *testing.T) {
 		want.run(t, func(t *testing.T, fault cloudinarytest.Fault) {
 			url, server := cloudinarytest.Start(t)
 			server.Break(cloudinarytest.Destroy, fault)
-			s := openWith(t, cloudinarystore.Config{URL: url, Timeout: time.Second})
+			s := want.open(t, url)
 			want.check(t, s.Delete(t.Context(), image.NewKey(image.PNG)), cloudinarytest.Destroy)
 			if got := server.Calls(cloudinarytest.Destroy); got != calls {
 				t.Errorf("%d calls, want %d", got, calls)
@@ -251,7 +260,7 @@ func TestOpenFails(t *testing.T) {
 	run := func(want trouble, calls int) {
 		want.run(t, func(t *testing.T, fault cloudinarytest.Fault) {
 			url, server := cloudinarytest.Start(t)
-			s := openWith(t, cloudinarystore.Config{URL: url, Timeout: time.Second})
+			s := want.open(t, url)
 			key := image.NewKey(image.PNG)
 			put(t, s, key, picture(image.PNG))
 			s.Close() // on a connection that was used before, net/http would ask once more by itself
