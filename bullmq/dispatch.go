@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -316,8 +317,13 @@ func (d *dispatcher) dropped(r *run, code int64) {
 
 // fetched starts the jobs of a reply.
 func (d *dispatcher) fetched(c *call, r reply) {
+	runs := make([]*run, 0, len(r.jobs))
+	for _, msg := range r.jobs {
+		if run := d.decode(msg, c); run != nil {
+			runs = append(runs, run)
+		}
+	}
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	if c.want > 0 && (len(r.jobs) >= c.want || r.limit > 0) {
 		d.look = true
 	}
@@ -327,42 +333,37 @@ func (d *dispatcher) fetched(c *call, r reply) {
 	if !r.due.IsZero() && (d.due.IsZero() || r.due.Before(d.due)) {
 		d.due = r.due
 	}
-	for _, msg := range r.jobs {
-		if started := d.decode(msg, c); started != nil {
-			d.start(started)
-		}
+	for _, run := range runs {
+		d.start(run)
+	}
+	d.mu.Unlock()
+	if len(runs) > 0 {
+		runtime.Gosched() // handlers that have next to nothing to do end before the next call, and together
 	}
 }
 
-// fetchedFields are the fields of a job that finish.lua replies, in its order.
-var fetchedFields = [...]string{
-	fieldName, fieldData, fieldOpts, fieldStarts, fieldTimestamp, fieldDelay, fieldPriority, fieldAttempts, fieldAttemptsOld,
-	fieldStalls, fieldDeferredFailure, fieldParentKey, fieldDedup, fieldScheduler, fieldProgress, fieldFailedReason, fieldStacktrace,
-}
-
-// decode reads a job that was fetched. It returns nil if the reply is not what the script makes.
+// decode reads a job that was fetched: the fields and values of its hash, its id and its token. It returns nil if the
+// reply is not what the script makes.
 func (d *dispatcher) decode(msg rueidis.RedisMessage, c *call) *run {
 	parts, err := msg.ToArray()
-	if err != nil || len(parts) != len(fetchedFields)+2 {
+	if err != nil || len(parts) < 2 {
 		d.cfg.Log.Error("finish replied with something that is no job", "queue", d.queue, "parts", len(parts))
 		return nil
 	}
-	id, err1 := parts[len(fetchedFields)].ToString()
-	token, err2 := parts[len(fetchedFields)+1].ToString()
+	fields := len(parts) - 2
+	id, err1 := parts[fields].ToString()
+	token, err2 := parts[fields+1].ToString()
 	if err := errors.Join(err1, err2); err != nil {
 		d.cfg.Log.Error("finish replied with a job without an id", "queue", d.queue, "error", err)
 		return nil
 	}
 	r := &run{job: newJob(d.client, d.keys, id), token: token, renewed: c.now}
-	for i, name := range fetchedFields {
-		if parts[i].IsNil() {
-			continue
+	for i := 0; i+1 < fields; i += 2 {
+		name, err1 := parts[i].ToString()
+		value, err2 := parts[i+1].ToString()
+		if err := errors.Join(err1, err2, r.job.setField(name, value)); err != nil && r.broken == nil {
+			r.broken = err
 		}
-		value, err := parts[i].ToString()
-		if err == nil {
-			err = r.job.setField(name, value)
-		}
-		r.broken = errors.Join(r.broken, err)
 	}
 	r.job.ProcessedOn, r.job.ProcessedBy = c.now, d.cfg.Name
 	return r
