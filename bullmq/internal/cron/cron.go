@@ -4,35 +4,38 @@
 // # The dialect
 //
 // A pattern has up to six fields, parted by white space: second, minute, hour, day of month, month, day of week. Fields
-// that are missing are those at the beginning; they are then taken from `0 * * * * *`, so that five fields run at second
-// 0. A field is a list of values, ranges (`1-5`) and steps (`*/15`, `1-30/7`, `5/15` for from 5 on); `*` and `?` are
-// every value. Months and days of the week have English names of three letters in any case, and Sunday is 0 and 7. The
-// day of month takes `L`, the last; the day of week takes `5L`, the last Friday of the month, and, if it stands alone,
-// `1#2`, the second Monday. When both the day of month and the day of week say more than `*` or `?`, either suffices.
-// For a whole pattern there are names: `@yearly` and `@annually`, `@monthly`, `@weekly`, `@daily`, `@hourly`,
-// `@minutely`, `@secondly`, `@weekdays` and `@weekends`.
+// that are missing are the first ones; they are taken from `0 * * * * *`, so that a pattern of five runs at second 0. A
+// field is a list of values, ranges (`1-5`) and steps (`*/15`, `1-30/7`, `5/15` for from 5 on); `*` and `?` are every
+// value. Months and days of the week have English names of three letters in any case, and Sunday is 0 and 7. The day of
+// month takes `L`, the last; the day of week takes `5L`, the last Friday of the month, and, if it stands alone, `1#2`,
+// the second Monday. When both the day of month and the day of week say other than `*` or `?`, either suffices. For
+// whole patterns there are `@yearly` and `@annually`, `@monthly`, `@weekly`, `@daily`, `@hourly`, `@minutely`,
+// `@secondly`, `@weekdays` and `@weekends`.
 //
 // # When clocks change
 //
-// An hour that is skipped within a day counts as part of the first hour after it: where clocks go from 2:00 to 3:00,
-// what should run at 2:30 runs at 3:30. Times that do not exist because a day begins or ends too late or too early, do
-// not run on that day. An hour that comes twice runs once, at its first coming; only a schedule of all 24 hours runs
-// in both, and a search that begins within the second finds what is in it. Each search stands alone, as each of
-// BullMQ's does: it knows the instant that it begins at, and not what has run before.
+// An hour that is skipped within a day counts as part of the first hour behind it: where clocks go from 2:00 to 3:00,
+// what should run at 2:30 runs at 3:30. If a day begins late or ends early, what is missing of it is missed. An hour
+// that comes twice runs once, at its first coming; only a schedule of all 24 hours runs in both, and a search that
+// begins within the second finds what is left of it. Of two midnights, a new day begins with the second. Each search
+// stands alone, as each of BullMQ's does: it knows where it begins, and not what has run.
 //
 // # Versions
 //
-// BullMQ 5 uses cron-parser 4, BullMQ 6 uses 5. The dialect here is that of 5, which is the wider one, and instants are
-// those of 5 wherever the two differ: whether `*/1` and `1-31` mean `*` (not in 5) when both days are given, what runs
-// when clocks change by other than an hour, and which of two midnights counts. The exceptions:
+// BullMQ 5 has cron-parser 4, BullMQ 6 has 5. We follow 5 where they differ: in `?` outside the days and the later
+// predefined patterns, which 4 lacks; in `*/1` and `1-31`, which are other than `*` when both days are given; in `#`
+// next to a day of month, which 4 restricts to the same week; and in two midnights. Exceptions:
 //
-//   - A value may be given twice (`5,5`), which 4 allows.
-//   - What both versions read in odd ways is refused: an empty pattern, a name or an L next to other digits (`jan1`,
-//     `L` with a number in the day of month), a range of three (`5-6-7`), `5*`, `*-5`, L after a range, `5L#2`.
-//   - `H`, in 5 a new random value each time, is refused: no two workers would agree on the next run.
-//   - A day that no month of the pattern has (31 April and June) is refused at once; 5 finds out when it searches.
-//   - Where a half-hour change makes 5 search without end (Australia/Lord_Howe in April), the search here goes on, and
-//     where 5 remembers a skipped hour until a later day (America/Nuuk in March), it is forgotten here.
+//   - A value may be given twice (`5,5`), as in 4.
+//   - `H`, in 5 a new random value each time, is refused, because no two workers would agree on the next run.
+//   - What both read in ways that nobody expects is refused: an empty pattern, names next to digits (`jan1`), an L next
+//     to two digits, behind a range or in the day of month with a number, `5-6-7`, `5*`, `*-5`.
+//   - A day that no month of the pattern has (31 April and June) is refused at once. There 5 fails when it searches.
+//   - Where clocks change by half an hour or between full hours (Australia/Lord_Howe, Pacific/Chatham), both lose runs,
+//     and 5 also goes back in time and searches without end. Here each time that a clock shows runs at least once.
+//   - Where clocks go back by two hours (Antarctica/Troll), both run some hours twice, as it happens, and so do we, but
+//     not always the same.
+//   - An hour that was skipped is forgotten on the next day. In 5 it may run then (America/Nuuk, in March).
 package cron
 
 import (
@@ -40,7 +43,7 @@ import (
 	"time"
 )
 
-// Schedule is a pattern in a time zone, made by [Parse]. It is immutable and small enough to be copied.
+// Schedule is a pattern in a time zone, made by [Parse]. It is immutable.
 type Schedule struct {
 	zone *time.Location
 

@@ -30,42 +30,30 @@ func (s Schedule) Next(after time.Time) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// seek takes one step towards the next time of the schedule, or tells that the clock shows one.
+// seek takes one step towards the next run, or tells that the clock shows it.
 func (s *Schedule) seek(c *clock) bool {
-	if !s.months.has(int(c.t.Month())) {
-		c.nextMonth()
-		return false
-	}
-	if !s.matchesDay(c.t) {
-		c.nextDay()
-		return false
-	}
 	hour, minute, second := c.t.Clock()
-	if !s.hours.has(hour) && c.skipped&s.hours == 0 {
+	nextMinute, thisHour := s.minutes.from(minute)
+	nextSecond, thisMinute := s.seconds.from(second)
+	switch {
+	case !s.months.has(int(c.t.Month())):
+		c.nextMonth()
+	case !s.matchesDay(c.t):
+		c.nextDay()
+	case !s.hours.has(hour) && c.skipped&s.hours == 0:
 		s.seekHour(c, hour)
-		return false
-	}
-	if c.again && s.hours != allHours {
+	case c.again && s.hours != allHours, !thisHour:
 		c.step(time.Hour)
-		return false
-	}
-	switch next, ok := s.minutes.from(minute); {
-	case !ok:
-		c.step(time.Hour)
-		return false
-	case next > minute:
-		c.set(hour, next, 0)
-		return false
-	}
-	switch next, ok := s.seconds.from(second); {
-	case !ok:
+	case nextMinute > minute:
+		c.set(hour, nextMinute, 0)
+	case !thisMinute:
 		c.step(time.Minute)
-		return false
-	case next > second:
-		c.set(hour, minute, next)
-		return false
+	case nextSecond > second:
+		c.set(hour, minute, nextSecond)
+	default:
+		return true
 	}
-	return true
+	return false
 }
 
 // seekHour goes on towards the next hour of the schedule: to that hour if no clock changes on the day, otherwise by one
