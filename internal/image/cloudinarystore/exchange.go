@@ -45,19 +45,22 @@ func newTransport(connectTimeout time.Duration) *http.Transport {
 // An exchange is one request and its answer. It ends when its context does, or when the service makes no step in time.
 type exchange struct {
 	call    string
-	outer   func() error // why the caller wants no more of it, nil while it does
-	inner   context.Context
-	cancel  context.CancelCauseFunc
-	timer   *time.Timer
 	timeout time.Duration
+	timer   *time.Timer
+	cancel  context.CancelCauseFunc
+	givenUp func() error // why the caller wants no more of it, nil while it does
+	over    func() error // why it is over, nil while it is not
 }
 
-// begin begins an exchange; it is to be ended. The service's time runs.
-func (s *Store) begin(ctx context.Context, call string) *exchange {
-	inner, cancel := context.WithCancelCause(ctx)
-	return &exchange{
-		call: call, outer: ctx.Err, inner: inner, cancel: cancel, timeout: s.cfg.Timeout,
-		timer: time.AfterFunc(s.cfg.Timeout, func() { cancel(errTimeout) }),
+// begin begins an exchange, under a context of its own; it is to be ended. The service's time runs.
+func (s *Store) begin(outer context.Context, call string) (context.Context, *exchange) {
+	ctx, cancel := context.WithCancelCause(outer)
+	return ctx, &exchange{
+		call: call, timeout: s.cfg.Timeout,
+		timer:   time.AfterFunc(s.cfg.Timeout, func() { cancel(errTimeout) }),
+		cancel:  cancel,
+		givenUp: outer.Err,
+		over:    func() error { return context.Cause(ctx) },
 	}
 }
 
@@ -74,10 +77,10 @@ var errTimeout = errors.New("no progress in time")
 
 // failure is the error of an exchange that broke off with err.
 func (x *exchange) failure(err error) error {
-	if outer := x.outer(); outer != nil {
-		return fmt.Errorf("cloudinary %s: %w", x.call, outer)
+	if why := x.givenUp(); why != nil {
+		return fmt.Errorf("cloudinary %s: %w", x.call, why)
 	}
-	late := errors.Is(context.Cause(x.inner), errTimeout)
+	late := errors.Is(x.over(), errTimeout)
 	if late {
 		err = fmt.Errorf("%w (%v)", errTimeout, x.timeout)
 	}
@@ -86,8 +89,8 @@ func (x *exchange) failure(err error) error {
 }
 
 // ask sends a request to the API and returns the body of its answer.
-func (s *Store) ask(x *exchange, contentType string, body io.Reader) ([]byte, error) {
-	req, err := http.NewRequestWithContext(x.inner, http.MethodPost, s.api+x.call, body)
+func (s *Store) ask(ctx context.Context, x *exchange, contentType string, body io.Reader) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.api+x.call, body)
 	if err != nil {
 		return nil, x.failure(err)
 	}
@@ -127,6 +130,7 @@ func (s *Store) retry(ctx context.Context, try func() error) error {
 		select {
 		case <-ctx.Done():
 			pause.Stop()
+			return fmt.Errorf("%w, after %w", ctx.Err(), err)
 		case <-pause.C:
 		}
 	}

@@ -31,24 +31,24 @@ func testStore() *Store { return &Store{cfg: Config{}.withDefaults()} }
 func TestSlowSender(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		x := testStore().begin(t.Context(), callUpload)
+		_, x := testStore().begin(t.Context(), callUpload)
 		defer x.end()
 		p := &picture{r: &sleepyReader{reads: 10, sleep: time.Hour}}
 		f := newForm(url.Values{}, "file", p, x)
 		if _, err := io.Copy(io.Discard, f); err != nil || !p.sent || p.size != 50 {
 			t.Errorf("copy = %v, sent %v, size %d, want 50", err, p.sent, p.size)
 		}
-		if err := x.inner.Err(); err != nil {
+		if err := x.over(); err != nil {
 			t.Errorf("after ten hours of waiting for the sender: %v", err)
 		}
 		time.Sleep(59 * time.Second) //nolint:forbidigo // see above
 		synctest.Wait()
-		if err := x.inner.Err(); err != nil {
+		if err := x.over(); err != nil {
 			t.Errorf("a second before the time is up: %v", err)
 		}
 		time.Sleep(2 * time.Second) //nolint:forbidigo // see above
 		synctest.Wait()
-		if cause := context.Cause(x.inner); !errors.Is(cause, errTimeout) {
+		if cause := x.over(); !errors.Is(cause, errTimeout) {
 			t.Errorf("a second after the time is up: %v", cause)
 		}
 	})
@@ -58,7 +58,7 @@ func TestSlowSender(t *testing.T) {
 func TestSlowService(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		x := testStore().begin(t.Context(), callUpload)
+		_, x := testStore().begin(t.Context(), callUpload)
 		defer x.end()
 		f := newForm(url.Values{}, "file", &picture{r: &sleepyReader{reads: 1000, sleep: time.Minute}}, x)
 		for range 100 {
@@ -84,7 +84,7 @@ func TestSlowReader(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := testStore()
-		x := s.begin(t.Context(), callFetch)
+		_, x := s.begin(t.Context(), callFetch)
 		x.pause()
 		d := &download{exchange: x, body: io.NopCloser(bytes.NewReader(make([]byte, 100))), left: s.cfg.MaxBytes}
 		defer d.Close()
@@ -94,7 +94,7 @@ func TestSlowReader(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := x.inner.Err(); err != nil {
+		if err := x.over(); err != nil {
 			t.Errorf("after a hundred hours: %v", err)
 		}
 	})

@@ -2,7 +2,6 @@ package cloudinarystore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -35,8 +34,8 @@ func (s *Store) fetch(ctx context.Context, key string) (*download, error) {
 	const lowest, versions = 1_000_000_000, 9_000_000_000 // those of ten digits, like the service's own
 	version := "v" + strconv.FormatInt(lowest+rand.Int64N(versions), 10)
 
-	x := s.begin(ctx, callFetch)
-	resp, err := s.get(x, s.delivery+version+"/"+path(key)) //nolint:bodyclose // the download does
+	ctx, x := s.begin(ctx, callFetch)
+	resp, err := s.get(ctx, x, s.delivery+version+"/"+path(key)) //nolint:bodyclose // the download does
 	if err != nil {
 		x.end()
 		return nil, err
@@ -51,8 +50,8 @@ func (s *Store) fetch(ctx context.Context, key string) (*download, error) {
 	return d, nil
 }
 
-func (s *Store) get(x *exchange, address string) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(x.inner, http.MethodGet, address, nil)
+func (s *Store) get(ctx context.Context, x *exchange, address string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, x.failure(err)
 	}
@@ -104,7 +103,7 @@ func (d *download) Read(p []byte) (int, error) {
 	switch {
 	case d.left < 0:
 		return 0, tooLarge()
-	case err != nil && !errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	case err != nil && err != io.EOF:
 		return n, d.failure(fmt.Errorf("picture cut short: %w", err))
 	}
 	return n, err

@@ -80,7 +80,7 @@ type picture struct {
 }
 
 func (p *picture) Read(b []byte) (n int, err error) {
-	if err := p.exchange.inner.Err(); err != nil {
+	if err := p.exchange.over(); err != nil {
 		return 0, err
 	}
 	p.asked = true
@@ -94,8 +94,8 @@ func (p *picture) Read(b []byte) (n int, err error) {
 	if err != nil && err != io.EOF { // the end itself; one that is wrapped is a failure
 		p.err = err
 	}
-	if ended := p.exchange.inner.Err(); ended != nil {
-		return 0, ended // before the form becomes whole
+	if err := p.exchange.over(); err != nil {
+		return 0, err // before the form becomes whole
 	}
 	return n, err
 }

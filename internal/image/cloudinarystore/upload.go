@@ -38,7 +38,7 @@ func (s *Store) put(ctx context.Context, key string, r io.Reader) (image.Info, e
 
 // upload sends the picture and returns the address that the service gives it.
 func (s *Store) upload(ctx context.Context, key string, p *picture) (address string, err error) {
-	x := s.begin(ctx, callUpload)
+	ctx, x := s.begin(ctx, callUpload)
 	defer x.end()
 	form := newForm(s.signed(url.Values{
 		"public_id":    {publicID(key)},
@@ -48,7 +48,7 @@ func (s *Store) upload(ctx context.Context, key string, p *picture) (address str
 		// The public id is whole, whatever a preset of the account says.
 		"use_asset_folder_as_public_id_prefix": {"false"},
 	}), key, p, x)
-	answer, err := s.ask(x, form.contentType, form)
+	answer, err := s.ask(ctx, x, form.contentType, form)
 	form.end()
 
 	switch {
