@@ -37,7 +37,8 @@ func Start(t testing.TB) string {
 	if err := os.Mkdir(data, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	return testenv.Start(t, exec.CommandContext(t.Context(), binary, data)).Line(t, "mongodb://")
+	// Not with t.Context, which ends before the cleanups, and they drop databases.
+	return testenv.Start(t, exec.Command(binary, data)).Line(t, "mongodb://")
 }
 
 // dropTimeout bounds the dropping of a test's database.
