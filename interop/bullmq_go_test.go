@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -34,8 +35,13 @@ type goPlace struct {
 	queue  *bullmq.Queue
 	log    *slog.Logger
 
+	waiting sync.Mutex
+	ends    *bullmq.QueueEvents // for those who wait; made by the first
+
 	mu      sync.Mutex
+	stops   []func() error
 	workers []*goWorker
+	events  []obj
 	errors  []string
 }
 
@@ -60,6 +66,139 @@ var goOps = map[string]func(ctx context.Context, p *goPlace, args goArgs) (any, 
 		}
 		return goJobs(p.queue.AddBulk(ctx, jobs))
 	},
+
+	"getJob": func(ctx context.Context, p *goPlace, a goArgs) (any, error) { return goJob(p.job(ctx, a)) },
+	"getJobState": func(ctx context.Context, p *goPlace, a goArgs) (any, error) {
+		return p.queue.State(ctx, to[string](a.at(0)))
+	},
+	"count": func(ctx context.Context, p *goPlace, _ goArgs) (any, error) { return p.queue.Count(ctx) },
+	"getFailed": func(ctx context.Context, p *goPlace, _ goArgs) (any, error) {
+		return goJobs(p.queue.Jobs(ctx, bullmq.Range{States: []bullmq.State{bullmq.StateFailed}, End: -1}))
+	},
+	"getJobCounts": func(ctx context.Context, p *goPlace, a goArgs) (any, error) {
+		var states []bullmq.State
+		for _, state := range a {
+			states = append(states, bullmq.State(to[string](state)))
+		}
+		return p.queue.Counts(ctx, states...)
+	},
+	"getCountsPerPriority": func(ctx context.Context, p *goPlace, a goArgs) (any, error) {
+		return p.queue.CountsPerPriority(ctx, to[[]int](a.at(0))...)
+	},
+	"getJobs": func(ctx context.Context, p *goPlace, a goArgs) (any, error) {
+		return goJobs(p.queue.Jobs(ctx, bullmq.Range{
+			States: to[[]bullmq.State](a.at(0)), Start: to[int64](a.at(1)), End: to[int64](a.at(2)), Ascending: to[bool](a.at(3)),
+		}))
+	},
+	"job.opts": func(ctx context.Context, p *goPlace, a goArgs) (any, error) {
+		j, err := p.job(ctx, a)
+		if err != nil {
+			return nil, err
+		}
+		return j.Options, nil
+	},
+	"job.updateProgress": func(ctx context.Context, p *goPlace, a goArgs) (any, error) {
+		j, err := p.job(ctx, a)
+		if err != nil {
+			return nil, err
+		}
+		return nil, j.Progress(ctx, a.at(1))
+	},
+	"job.updateData": func(ctx context.Context, p *goPlace, a goArgs) (any, error) {
+		j, err := p.job(ctx, a)
+		if err != nil {
+			return nil, err
+		}
+		return nil, j.UpdateData(ctx, a.at(1))
+	},
+	"job.log": func(ctx context.Context, p *goPlace, a goArgs) (any, error) {
+		j, err := p.job(ctx, a)
+		if err != nil {
+			return nil, err
+		}
+		return j.Log(ctx, to[string](a.at(1)))
+	},
+
+	"listen": func(ctx context.Context, p *goPlace, a goArgs) (any, error) {
+		_, err := p.listen(ctx, to[string](a.at(0)), func(e bullmq.Event) {
+			fields := obj{"id": e.ID}
+			for name, value := range e.Fields() {
+				fields[name] = value
+				if name == "returnvalue" || name == "data" {
+					fields[name] = json.RawMessage(value)
+				}
+			}
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.events = append(p.events, fields)
+		})
+		return nil, err
+	},
+	"heard": func(_ context.Context, p *goPlace, _ goArgs) (any, error) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return append([]obj{}, p.events...), nil
+	},
+	"publish": func(ctx context.Context, p *goPlace, a goArgs) (any, error) {
+		fields := maps.Clone(to[map[string]string](a.at(0)))
+		name := fields["eventName"]
+		delete(fields, "eventName")
+		return p.queue.Publish(ctx, name, fields)
+	},
+	"waitUntilFinished": func(ctx context.Context, p *goPlace, a goArgs) (any, error) {
+		ctx, cancel := context.WithTimeout(ctx, millis(to[int64](a.at(1))))
+		defer cancel()
+		events, err := p.waiter(ctx)
+		if err != nil {
+			return nil, err
+		}
+		value, err := p.queue.WaitFinished(ctx, to[string](a.at(0)), events)
+		if failed, ok := errors.AsType[*bullmq.FailedError](err); ok {
+			err = errors.New(failed.Reason)
+		}
+		return value, err
+	},
+}
+
+func (p *goPlace) job(ctx context.Context, a goArgs) (*bullmq.Job, error) {
+	return p.queue.Job(ctx, to[string](a.at(0)))
+}
+
+// listen has events delivered until the place is closed.
+func (p *goPlace) listen(ctx context.Context, from string, deliver func(bullmq.Event)) (*bullmq.QueueEvents, error) {
+	events, err := bullmq.NewQueueEvents(p.client, p.Queue, bullmq.EventsConfig{Prefix: p.Prefix, From: from, Log: p.log})
+	if err != nil {
+		return nil, err
+	}
+	p.start(func(ctx context.Context) error { return events.Run(ctx, deliver) })
+	return events, events.Ready(ctx)
+}
+
+// waiter is the listener by which others wait for the ends of jobs.
+func (p *goPlace) waiter(ctx context.Context) (*bullmq.QueueEvents, error) {
+	p.waiting.Lock()
+	defer p.waiting.Unlock()
+	if p.ends != nil {
+		return p.ends, nil
+	}
+	var err error
+	p.ends, err = p.listen(ctx, "", nil)
+	return p.ends, err
+}
+
+// start runs something until it is stopped by the function returned, or the place is closed.
+func (p *goPlace) start(run func(context.Context) error) (stop func() error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- run(ctx) }()
+	stop = sync.OnceValue(func() error {
+		cancel()
+		return <-ended
+	})
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stops = append(p.stops, stop)
+	return stop
 }
 
 func (g *bullmqGo) try(t testing.TB, at bullmqPlace, op string, args ...any) (json.RawMessage, error) {
@@ -107,7 +246,10 @@ func (g *bullmqGo) close(at bullmqPlace) error {
 	g.mu.Unlock()
 	var errs []error
 	for _, w := range p.workers {
-		errs = append(errs, w.stop())
+		w.release()
+	}
+	for _, stop := range p.stops {
+		errs = append(errs, stop())
 	}
 	p.queue.Close()
 	return errors.Join(errs...)
@@ -364,14 +506,7 @@ func (p *goPlace) work(spec goWork) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- worker.Run(ctx) }()
-	w.stop = sync.OnceValue(func() error {
-		w.release()
-		cancel()
-		return <-ended
-	})
+	w.stop = p.start(worker.Run)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.workers = append(p.workers, w)
