@@ -25,10 +25,9 @@ type mongooseWorld struct {
 	last   int
 }
 
-func newMongooseWorld(t *testing.T) *mongooseWorld {
+func newMongooseWorld(t *testing.T, server string) *mongooseWorld {
 	t.Helper()
-	testenv.Need(t, testenv.Node)
-	uri := mongotest.Database(t, mongotest.Start(t))
+	uri := mongotest.Database(t, server)
 	node := testenv.StartNode(t, "mongoose/service.mjs", uri)
 	store, err := mongostore.Open(t.Context(), uri, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -42,6 +41,21 @@ func newMongooseWorld(t *testing.T) *mongooseWorld {
 	})
 	node.Line(t, `{"ready":true}`)
 	return w
+}
+
+func TestMongoose(t *testing.T) {
+	t.Parallel()
+	testenv.Need(t, testenv.Node)
+	server := mongotest.Start(t)
+	for name, test := range map[string]func(t *testing.T, w *mongooseWorld){
+		"it takes our assets": testMongooseTakesOurs,
+		"we take its assets":  testWeTakeMongoose,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, newMongooseWorld(t, server))
+		})
+	}
 }
 
 // photographed is when the tests take place.
@@ -114,9 +128,7 @@ func (w *mongooseWorld) do(t *testing.T, action string, arguments bson.M) bson.M
 }
 
 // An asset of ours is a whole document to Mongoose, and what its service changes is no matter to us.
-func TestMongooseTakesOurAssets(t *testing.T) {
-	t.Parallel()
-	w := newMongooseWorld(t)
+func testMongooseTakesOurs(t *testing.T, w *mongooseWorld) {
 	id, owner := asset.NewID(), asset.NewID()
 	a := asset.Asset{
 		ID: id, Owner: owner, Category: "sneaker", Status: asset.Processing, JobID: asset.JobID(id, 1), Run: 1,
@@ -202,9 +214,7 @@ func TestMongooseTakesOurAssets(t *testing.T) {
 }
 
 // An asset that Mongoose made goes the way of ours, and keeps what is not ours byte for byte.
-func TestWeTakeMongooseAssets(t *testing.T) {
-	t.Parallel()
-	w := newMongooseWorld(t)
+func testWeTakeMongoose(t *testing.T, w *mongooseWorld) {
 	owner := asset.NewID()
 	receipt := bson.Binary{Data: []byte{0, 1, 255}}
 	made := w.do(t, "create", bson.M{"fields": bson.M{

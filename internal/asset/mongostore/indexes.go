@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -18,21 +19,31 @@ const indexTimeout = time.Hour
 
 // index is one that our queries need.
 type index struct {
-	name string
-	keys bson.D
+	name  string
+	paths string // with a space between, those that descend with a minus
 }
-
-func ascending(path string) bson.E  { return bson.E{Key: path, Value: 1} }
-func descending(path string) bson.E { return bson.E{Key: path, Value: -1} }
 
 var indexes = []index{
 	// List: an owner's assets, newest first.
-	{"loupe_newest", bson.D{ascending("userId"), descending("createdAt"), descending("_id")}},
+	{"loupe_newest", "userId -createdAt -_id"},
 	// Unfinished: by status in the order of _id; the job id passes over the drafts of others without reading them.
-	{"loupe_unfinished", bson.D{ascending("status"), ascending("_id"), ascending("processingJobId")}},
-	{"loupe_event_pending", bson.D{ascending("loupe.eventPending"), ascending("_id")}},
+	{"loupe_unfinished", "status _id processingJobId"},
+	{"loupe_event_pending", "loupe.eventPending _id"},
 	// Timeline: an owner's finished runs since some time.
-	{"loupe_finished", bson.D{ascending("userId"), ascending("loupeFinished.at")}},
+	{"loupe_finished", "userId loupeFinished.at"},
+}
+
+// keys returns the paths as MongoDB wants them.
+func (i index) keys() bson.D {
+	var keys bson.D
+	for path := range strings.FieldsSeq(i.paths) {
+		if name, descends := strings.CutPrefix(path, "-"); descends {
+			keys = append(keys, bson.E{Key: name, Value: -1})
+		} else {
+			keys = append(keys, bson.E{Key: path, Value: 1})
+		}
+	}
+	return keys
 }
 
 // missingIndexes returns the indexes that are to be made. One that is there under another name will do. One that has
@@ -63,14 +74,19 @@ func (s *Store) missingIndexes(ctx context.Context, log *slog.Logger) ([]index, 
 func (i index) is(listed document) bool {
 	keys, _ := listed.at("key").DocumentOK()
 	elements, err := keys.Elements()
-	if err != nil || len(elements) != len(i.keys) {
+	if err != nil {
 		return false
 	}
-	for n, e := range elements {
-		direction, ok := e.Value().AsInt64OK() // mongosh makes doubles
-		if !ok || e.Key() != i.keys[n].Key || direction != int64(i.keys[n].Value.(int)) {
-			return false
+	var paths []string
+	for _, e := range elements {
+		path := e.Key()
+		if direction, _ := e.Value().AsFloat64OK(); direction < 0 { // mongosh makes doubles
+			path = "-" + path
 		}
+		paths = append(paths, path)
+	}
+	if strings.Join(paths, " ") != i.paths {
+		return false
 	}
 	for _, limiting := range []string{"sparse", "partialFilterExpression", "collation", "hidden"} {
 		if on, isBool := listed.at(limiting).BooleanOK(); on || !isBool && listed.at(limiting).Type != 0 {
@@ -97,12 +113,12 @@ func (s *Store) makeIndexes(ctx context.Context, missing []index, log *slog.Logg
 func (s *Store) makeIndex(ctx context.Context, i index) error {
 	ctx, cancel := context.WithTimeout(ctx, indexTimeout)
 	defer cancel()
-	_, err := s.assets.Indexes().CreateOne(ctx, mongo.IndexModel{Keys: i.keys, Options: options.Index().SetName(i.name)})
+	_, err := s.assets.Indexes().CreateOne(ctx, mongo.IndexModel{Keys: i.keys(), Options: options.Index().SetName(i.name)})
 	return err
 }
 
 // inTheWay tells of an index that cannot be made. Queries are slow without it, but right, so it ends no start.
 func inTheWay(ctx context.Context, log *slog.Logger, i index, err error) {
 	log.ErrorContext(ctx, "an index is missing, and queries will be slow: make it by hand, or drop what is in its way and start again",
-		"index", i.name, "keys", fmt.Sprint(i.keys), "error", err)
+		"index", i.name, "keys", i.paths, "error", err)
 }

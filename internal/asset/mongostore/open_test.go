@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -113,11 +114,11 @@ func TestOpenRefusesServers(t *testing.T) {
 }
 
 func testRefusedLogin(t *testing.T, server string) {
-	host, _, _ := strings.Cut(strings.TrimPrefix(server, "mongodb://"), "/")
-	if at := strings.LastIndex(host, "@"); at >= 0 {
-		host = host[at+1:]
+	u, err := url.Parse(server)
+	if err != nil {
+		t.Fatal(err)
 	}
-	refuse(t, "mongodb://nobody:"+password+"@"+host+"/x?directConnection=true", "mongodb at "+host, "auth")
+	refuse(t, "mongodb://nobody:"+password+"@"+u.Host+"/x?directConnection=true", "mongodb at "+u.Host, "auth")
 }
 
 // A line of the log.

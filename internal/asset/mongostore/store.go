@@ -269,7 +269,7 @@ func (s *Store) Update(ctx context.Context, id, owner string, p asset.Patch) (as
 	}
 }
 
-// Delete implements [asset.Store].
+// Delete implements [asset.Store]. After a lost answer it is not tried again: what is gone could not be returned.
 func (s *Store) Delete(ctx context.Context, id, owner string) (asset.Asset, error) {
 	raw, err := s.assets.FindOneAndDelete(ctx, bson.M{"_id": key(id), "userId": key(owner)}).Raw()
 	if errors.Is(err, mongo.ErrNoDocuments) {

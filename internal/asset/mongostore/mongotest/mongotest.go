@@ -19,7 +19,7 @@ import (
 	"loupe/internal/testenv"
 )
 
-// ServerVar names the environment variable with the URI of a real server to test on.
+// ServerVar names the environment variable with the URI of a real server to test on: mongodb://, one host, no TLS.
 const ServerVar = "LOUPE_TEST_MONGODB_URI"
 
 // Start builds and starts the server of ../ferret and returns its URI. It ends with the test. Building takes some
