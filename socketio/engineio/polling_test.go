@@ -268,6 +268,29 @@ func TestCloseByTheClient(t *testing.T) {
 	})
 }
 
+// The client is free to poll again as soon as it has given a poll up, which may be before the server notices.
+func TestPollAfterAnAbandonedOneThatIsNoticedLate(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		h := serve(t, engineio.Config{})
+		sid := h.Open()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		abandoned := make(chan error, 1)
+		go func() {
+			_, err := h.Do(ctx, wiretest.Request{Query: "EIO=4&transport=polling&sid=" + sid})
+			abandoned <- err
+		}()
+		synctest.Wait()
+		time.AfterFunc(time.Millisecond, cancel)
+		expect(t, h.Poll(sid), 400, "")
+		if err := <-abandoned; err == nil {
+			t.Error("the first was answered")
+		}
+		(<-h.sessions).expectClosed(t, engineio.TransportError)
+		expect(t, h.Poll(sid), 400, unknownSession)
+	})
+}
+
 // Two polls can change places on their way through the server. One that the client has given up is then not the second.
 func TestAbandonedPollThatComesLate(t *testing.T) {
 	bubble(t, func(t *testing.T) {
