@@ -543,15 +543,14 @@ func TestStop(t *testing.T) {
 		return nil, ctx.Err()
 	})
 	started.Wait()
-	go func() {
-		defer close(finish)
-		eventually(t, "the stop to begin", func() bool {
-			s := w.current()
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			return s.closing
-		})
-	}()
+	go w.stop()
+	eventually(t, "the stop to begin", func() bool {
+		s := w.current()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.closing
+	})
+	close(finish)
 	w.stop()
 	if !w.ends.has(quick+" completed", slow+" returned") {
 		t.Errorf("ends %q", w.ends.all)

@@ -346,9 +346,9 @@ end
 -- set by hand holds without a rate as well.
 local function allowed(max)
   local left = call('PTTL', P .. 'limiter')
-  local count = left > 0 and tonumber(call('GET', P .. 'limiter')) or 0
+  local count = left >= 0 and tonumber(call('GET', P .. 'limiter')) or 0
   if count >= (max or 9007199254740991) then
-    return 0, left
+    return 0, math.max(left, 1)
   end
   return max and max - count
 end
@@ -421,7 +421,7 @@ local function takeJobs(jobs, want)
   if count == starts and duration then
     call('PEXPIRE', P .. 'limiter', duration)
   end
-  return count >= max and math.max(call('PTTL', P .. 'limiter'), 0) or 0, left
+  return count >= max and math.max(call('PTTL', P .. 'limiter'), 1) or 0, left
 end
 
 endJobs()
