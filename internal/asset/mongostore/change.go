@@ -49,20 +49,23 @@ func hasJob(id, jobID string) bson.A {
 	return alternatives
 }
 
-// change edits the document that the filter selects, in one step, and returns it as it is then. If there is none the
-// error is [mongo.ErrNoDocuments].
-func (s *Store) change(ctx context.Context, filter bson.M, e edit) (document, error) {
+// change edits the document that the filter selects, in one step, and returns the asset as it is then. If the filter
+// selects none the error is [mongo.ErrNoDocuments].
+func (s *Store) change(ctx context.Context, filter bson.M, e edit) (asset.Asset, error) {
 	do := func() (bson.Raw, error) {
 		return s.assets.FindOneAndUpdate(ctx, filter, e.update(), options.FindOneAndUpdate().SetReturnDocument(options.After)).Raw()
 	}
 	raw, err := again(ctx, do)
-	if server := mongo.ServerError(nil); errors.As(err, &server) && server.HasErrorCode(pathNotViable) {
+	if refusal, ok := errors.AsType[mongo.ServerError](err); ok && refusal.HasErrorCode(pathNotViable) {
 		if err := s.makeWay(ctx, filter["_id"], e); err != nil {
-			return nil, err
+			return asset.Asset{}, err
 		}
 		raw, err = again(ctx, do)
 	}
-	return document(raw), err
+	if err != nil {
+		return asset.Asset{}, err
+	}
+	return document(raw).asset(), nil
 }
 
 // pathNotViable is the server's error code where a value that is no document stands in the path of a leaf.

@@ -51,5 +51,9 @@
 //
 // # Durability
 //
-// Writes are acknowledged by a majority and journalled, reads go to the primary, whatever the URI says.
+// Writes are acknowledged by a majority and journalled, reads go to the primary, whatever the URI says. A write whose
+// answer is lost is repeated once: with the driver's retryable writes where the server has them, and anywhere by
+// loupe.write, which tells whether the first try was done.
+//
+// All rests on findOneAndUpdate being atomic. It is in every MongoDB; in FerretDB 1 it is not.
 package mongostore

@@ -1,7 +1,6 @@
 package mongostore
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -10,103 +9,6 @@ import (
 
 	"loupe/internal/asset"
 )
-
-// key returns an asset's or a user's id as it stands in a document.
-func key(id string) any {
-	if !asset.IsID(id) {
-		return id
-	}
-	oid, _ := bson.ObjectIDFromHex(id)
-	return oid
-}
-
-// edit is what becomes of a document, by path: leaves to set, leaves to remove, and what arrays grow by.
-type edit struct{ set, unset, push bson.D }
-
-// put sets the leaf at path; nil removes it.
-func (e *edit) put(path string, value any) {
-	if value == nil {
-		e.unset = append(e.unset, bson.E{Key: path, Value: ""})
-	} else {
-		e.set = append(e.set, bson.E{Key: path, Value: value})
-	}
-}
-
-// some returns v, or nil for a zero value, which is not stored.
-func some[T comparable](v T) any {
-	var zero T
-	if v == zero {
-		return nil
-	}
-	return v
-}
-
-func (e *edit) image(path string, img asset.Image) {
-	e.put(path+".url", some(img.URL))
-	e.put(path+".key", some(img.Key))
-	e.put(path+".width", some(img.Width))
-	e.put(path+".height", some(img.Height))
-	e.put(path+".bytes", some(img.Bytes))
-	e.put(path+".mimeType", some(img.MIMEType))
-	e.put(path+".sha256", some(img.SHA256))
-}
-
-func (e *edit) analysis(a asset.Analysis) {
-	e.field("aiMetadata.brand", a.Brand)
-	e.field("aiMetadata.model", a.Model)
-	e.field("aiMetadata.colorway", a.Colorway)
-	e.put("aiMetadata.processedAt", some(a.ProcessedAt))
-	e.put("aiMetadata.error", some(a.Error))
-	e.put("aiMetadata.failedAt", some(a.FailedAt))
-}
-
-func (e *edit) field(path string, field *asset.Field) {
-	var value, confidence any
-	if field != nil {
-		value, confidence = field.Value, field.Confidence
-	}
-	e.put(path+".value", value)
-	e.put(path+".confidence", confidence)
-}
-
-// document returns a new document: what is set at "a.b" becomes b in a.
-func (e *edit) document() bson.D {
-	var doc bson.D
-	for _, leaf := range slices.Concat(e.set, e.push) {
-		doc = insert(doc, leaf.Key, leaf.Value)
-	}
-	return doc
-}
-
-// update returns the update of a document that exists.
-func (e *edit) update() bson.M {
-	update := bson.M{"$set": e.set}
-	if len(e.unset) > 0 {
-		update["$unset"] = e.unset
-	}
-	if len(e.push) > 0 {
-		push := bson.M{}
-		for _, array := range e.push {
-			push[array.Key] = bson.M{"$each": array.Value, "$slice": -asset.MaxEntries}
-		}
-		update["$push"] = push
-	}
-	return update
-}
-
-func insert(doc bson.D, path string, value any) bson.D {
-	name, rest, nested := strings.Cut(path, ".")
-	if !nested {
-		return append(doc, bson.E{Key: name, Value: value})
-	}
-	for i, outer := range doc {
-		if inner, ok := outer.Value.(bson.D); ok && outer.Key == name {
-			doc[i].Value = insert(inner, rest, value)
-			return doc
-		}
-	}
-	return append(doc, bson.E{Key: name, Value: insert(nil, rest, value)})
-}
 
 // document reads a document that anybody may have written: what is absent, or of another type than it should be, reads
 // as zero, so that one odd document does not break a page.
@@ -141,7 +43,7 @@ func (d document) id(path string) string {
 	return s
 }
 
-func (d document) whole(path string) int64 { // JavaScript may have made it a double
+func (d document) integer(path string) int64 { // JavaScript may have made it a double
 	n, _ := d.at(path).AsInt64OK()
 	return n
 }
@@ -166,7 +68,7 @@ func (d document) field(path string) *asset.Field {
 func (d document) image(path string) asset.Image {
 	return asset.Image{
 		URL: d.text(path + ".url"), Key: d.text(path + ".key"),
-		Width: int(d.whole(path + ".width")), Height: int(d.whole(path + ".height")), Bytes: d.whole(path + ".bytes"),
+		Width: int(d.integer(path + ".width")), Height: int(d.integer(path + ".height")), Bytes: d.integer(path + ".bytes"),
 		MIMEType: d.text(path + ".mimeType"), SHA256: d.text(path + ".sha256"),
 	}
 }
@@ -176,7 +78,7 @@ func (d document) asset() asset.Asset {
 	a := asset.Asset{
 		ID: d.id("_id"), Owner: d.id("userId"), Category: d.text("category"), Status: asset.Status(d.text("status")),
 		Original: d.image("images.original"),
-		JobID:    d.text("processingJobId"), Run: int(d.whole("loupe.run")),
+		JobID:    d.text("processingJobId"), Run: int(d.integer("loupe.run")),
 		CreatedAt: d.time("createdAt"), UpdatedAt: d.time("updatedAt"),
 	}
 	if a.Status == "" {

@@ -58,7 +58,7 @@ func FuzzDocument(f *testing.F) {
 			t.Errorf("read as %+v", a)
 		}
 		d.position()
-		whole(d.entries("loupe.timeline"), d.entries("loupeFinished"))
+		merge(d.entries("loupe.timeline"), d.entries("loupeFinished"))
 	})
 }
 
@@ -73,7 +73,7 @@ func TestRunOf(t *testing.T) {
 	}
 }
 
-func TestWhole(t *testing.T) {
+func TestMerge(t *testing.T) {
 	t.Parallel()
 	// An entry is its attempt; finished runs are upper case.
 	entries := func(text string) (list []asset.Entry) {
@@ -100,7 +100,7 @@ func TestWhole(t *testing.T) {
 		{long, strings.Repeat("A", asset.MaxEntries+1), strings.Repeat("A", asset.MaxEntries)},
 	} {
 		got := ""
-		for _, e := range whole(entries(c.timeline), entries(c.finished)) {
+		for _, e := range merge(entries(c.timeline), entries(c.finished)) {
 			got += string(rune(e.Attempt))
 		}
 		if got != c.want {

@@ -79,11 +79,15 @@ func (i index) is(listed document) bool {
 	}
 	var paths []string
 	for _, e := range elements {
-		path := e.Key()
-		if direction, _ := e.Value().AsFloat64OK(); direction < 0 { // mongosh makes doubles
-			path = "-" + path
+		direction, ok := e.Value().AsFloat64OK() // mongosh makes doubles; "text" and the like are none
+		switch {
+		case !ok:
+			return false
+		case direction < 0:
+			paths = append(paths, "-"+e.Key())
+		default:
+			paths = append(paths, e.Key())
 		}
-		paths = append(paths, path)
 	}
 	if strings.Join(paths, " ") != i.paths {
 		return false
@@ -101,7 +105,7 @@ func (s *Store) makeIndexes(ctx context.Context, missing []index, log *slog.Logg
 	for _, i := range missing {
 		log.InfoContext(ctx, "making an index", "collection", s.assets.Name(), "index", i.name)
 		if err := s.makeIndex(ctx, i); err != nil {
-			if _, refused := errors.AsType[mongo.CommandError](err); !refused || mongo.IsNetworkError(err) || mongo.IsTimeout(err) {
+			if mongo.IsNetworkError(err) || ctx.Err() != nil {
 				return fmt.Errorf("make index %s: %w", i.name, err)
 			}
 			inTheWay(ctx, log, i, err)

@@ -48,7 +48,7 @@ func (s *Store) Create(ctx context.Context, a asset.Asset, log ...asset.Entry) e
 	e.put("loupe.write", write)
 	e.log(log)
 
-	doc := e.document()
+	doc := e.newDocument()
 	_, err := again(ctx, func() (*mongo.InsertOneResult, error) { return s.assets.InsertOne(ctx, doc) })
 	if !mongo.IsDuplicateKeyError(err) {
 		return err
@@ -211,11 +211,11 @@ func (s *Store) Transition(ctx context.Context, id string, c asset.Change) (asse
 	e.log(c.Log)
 
 	for turn := 1; ; turn++ {
-		doc, err := s.change(ctx, filter, e)
-		if !errors.Is(err, mongo.ErrNoDocuments) {
-			return doc.asset(), err
+		if a, err := s.change(ctx, filter, e); !errors.Is(err, mongo.ErrNoDocuments) {
+			return a, err
 		}
-		if doc, err = s.find(ctx, id); err != nil {
+		doc, err := s.find(ctx, id)
+		if err != nil {
 			return asset.Asset{}, err
 		}
 		a := doc.asset()
@@ -249,9 +249,8 @@ func (s *Store) Update(ctx context.Context, id, owner string, p asset.Patch) (as
 		}
 	}
 	for turn := 1; ; turn++ {
-		doc, err := s.change(ctx, filter, e)
-		if !errors.Is(err, mongo.ErrNoDocuments) {
-			return doc.asset(), err
+		if a, err := s.change(ctx, filter, e); !errors.Is(err, mongo.ErrNoDocuments) {
+			return a, err
 		}
 		a, err := s.Get(ctx, id)
 		if err == nil && a.Owner != owner {

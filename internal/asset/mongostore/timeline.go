@@ -32,16 +32,16 @@ func (s *Store) history(ctx context.Context, id string, limit int) ([]asset.Entr
 	if err != nil {
 		return nil, err
 	}
-	entries := whole(document(raw).entries("loupe.timeline"), document(raw).entries("loupeFinished"))
+	entries := merge(document(raw).entries("loupe.timeline"), document(raw).entries("loupeFinished"))
 	if limit > 0 && len(entries) > limit {
 		entries = entries[:limit]
 	}
 	return entries, nil
 }
 
-// whole puts the finished runs that have dropped out of the timeline in front of it, and drops the oldest of the other
+// merge puts the finished runs that have dropped out of the timeline in front of it, and drops the oldest of the other
 // entries beyond asset.MaxEntries. The timeline's own finished runs are the last ones of finished.
-func whole(timeline, finished []asset.Entry) []asset.Entry {
+func merge(timeline, finished []asset.Entry) []asset.Entry {
 	timeline, finished = last(timeline, asset.MaxEntries), last(finished, asset.MaxEntries)
 	there := 0
 	for _, e := range timeline {
@@ -89,32 +89,6 @@ func (s *Store) finishedSince(ctx context.Context, q asset.TimelineQuery) ([]ass
 	return entries, err
 }
 
-// log appends entries to the timeline, and those of finished runs to the finished runs as well.
-func (e *edit) log(entries []asset.Entry) {
-	var timeline, finished bson.A
-	for _, entry := range last(entries, asset.MaxEntries) {
-		var doc edit
-		doc.put("at", entry.At)
-		doc.put("event", entry.Event)
-		doc.put("attempt", some(entry.Attempt))
-		doc.put("error", some(entry.Error))
-		doc.put("durationMs", some(entry.Duration.Milliseconds()))
-		if entry.Payload != nil {
-			doc.put("payload", string(entry.Payload))
-		}
-		timeline = append(timeline, doc.set)
-		if entry.Event == asset.EventFinished {
-			finished = append(finished, doc.set)
-		}
-	}
-	if timeline != nil {
-		e.push = append(e.push, bson.E{Key: "loupe.timeline", Value: timeline})
-	}
-	if finished != nil {
-		e.push = append(e.push, bson.E{Key: "loupeFinished", Value: finished})
-	}
-}
-
 func (d document) entries(path string) []asset.Entry {
 	array, _ := d.at(path).ArrayOK()
 	values, err := array.Values()
@@ -132,9 +106,9 @@ func (d document) entries(path string) []asset.Entry {
 // entry reads an entry whose leaves have that prefix.
 func (d document) entry(prefix string) asset.Entry {
 	e := asset.Entry{
-		At: d.time(prefix + "at"), Event: d.text(prefix + "event"), Attempt: int(d.whole(prefix + "attempt")),
+		At: d.time(prefix + "at"), Event: d.text(prefix + "event"), Attempt: int(d.integer(prefix + "attempt")),
 		Error:    d.text(prefix + "error"),
-		Duration: time.Duration(d.whole(prefix+"durationMs")) * time.Millisecond,
+		Duration: time.Duration(d.integer(prefix+"durationMs")) * time.Millisecond,
 	}
 	if payload, ok := d.at(prefix + "payload").StringValueOK(); ok {
 		e.Payload = json.RawMessage(payload)

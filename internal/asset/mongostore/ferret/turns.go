@@ -54,7 +54,7 @@ func (t *turns) pass(ctx context.Context, client net.Conn) error {
 	}
 }
 
-// take has the server's answer to one command. Ours ask for no acknowledgement less, so there always is one.
+// take returns the server's answer to one command. There always is one: our tests write nothing unacknowledged.
 func (t *turns) take(server net.Conn, command []byte) ([]byte, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
