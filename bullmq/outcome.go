@@ -126,10 +126,10 @@ func (w *Worker) judge(job *Job, value any, err, cause error) outcome {
 	switch {
 	case errors.As(err, &order) && order.kind != outcomeFailed:
 		return outcome{kind: order.kind, delay: order.delay, err: err}
-	case errors.Is(cause, ErrShutdown):
-		return outcome{kind: outcomeReturned, err: err}
 	case order != nil:
 		return w.failure(job, err)
+	case errors.Is(cause, ErrShutdown):
+		return outcome{kind: outcomeReturned, err: err}
 	case errors.Is(cause, ErrCancelled):
 		return w.failure(job, because(cause, err))
 	}
@@ -170,8 +170,12 @@ func (w *Worker) failure(job *Job, err error) outcome {
 	reason := clip(err.Error(), maxReason)
 	trace := reason
 	var p *panicked
-	if errors.As(err, &p) {
+	var traced interface{ StackTrace() string }
+	switch {
+	case errors.As(err, &p):
 		trace = clip(reason+"\n\n"+string(p.stack), maxTrace)
+	case errors.As(err, &traced):
+		trace = clip(traced.StackTrace(), maxTrace)
 	}
 	return outcome{
 		kind:      outcomeFailed,

@@ -67,28 +67,33 @@ func signal(c chan struct{}) {
 	}
 }
 
-// start runs a job, unless its end is known beforehand. The shift is locked.
+// start runs a job, unless the worker stops. The shift is locked.
 func (s *shift) start(r *run) {
-	job := r.job
 	s.running[r.token] = r
 	ctx, cancel := context.WithCancelCause(s.base)
 	r.cancel = cancel
-	switch {
-	case s.closing:
+	if s.closing {
 		s.settle(r, outcome{kind: outcomeReturned, err: ErrShutdown})
-	case job.DeferredFailure != "":
-		s.settle(r, s.failure(job, errors.New(job.DeferredFailure)))
-	case r.broken != nil:
-		s.settle(r, s.failure(job, r.broken))
-	case s.cfg.MaxStarts > 0 && job.AttemptsStarted > s.cfg.MaxStarts:
-		s.settle(r, s.failure(job, errors.New("job started more than allowable limit")))
-	default:
-		s.active++
-		go s.work(ctx, r)
+		return
 	}
+	s.active++
+	go s.work(ctx, r)
 }
 
-// work runs a job's handler.
+// condemned returns why a job fails without its handler being asked, or nil.
+func (s *shift) condemned(r *run) error {
+	switch {
+	case r.job.DeferredFailure != "":
+		return errors.New(r.job.DeferredFailure)
+	case r.broken != nil:
+		return r.broken
+	case s.cfg.MaxStarts > 0 && r.job.AttemptsStarted > s.cfg.MaxStarts:
+		return errors.New("job started more than allowable limit")
+	}
+	return nil
+}
+
+// work runs a job's handler, unless its end is known beforehand.
 func (s *shift) work(ctx context.Context, r *run) {
 	job := r.job
 	began := time.Now()
@@ -99,6 +104,11 @@ func (s *shift) work(ctx context.Context, r *run) {
 		}
 		s.end(r, o, time.Since(began))
 	}()
+	if reason := s.condemned(r); reason != nil {
+		s.cfg.Hooks.condemned(ctx, job, reason)
+		o = s.failure(job, reason)
+		return
+	}
 	if timeout := cmp.Or(job.Options.Timeout, s.cfg.Timeout); timeout > 0 {
 		var stop context.CancelFunc
 		ctx, stop = context.WithTimeoutCause(ctx, timeout, ErrTimeout)

@@ -16,10 +16,13 @@ type Telemetry interface {
 }
 
 // Hooks are called by a [Worker] as its jobs begin and end, for metrics and logs; each may be nil. They are called
-// concurrently and hold the worker up, so they must return quickly.
+// concurrently and hold the worker up, so they must return quickly, but for Condemned.
 type Hooks struct {
 	// Started is called in the handler's goroutine, with its context, before it.
 	Started func(ctx context.Context, job *Job)
+	// Condemned is called instead of the handler, before a job fails that may not run: its workers died too often, it
+	// was started too often, or a child of it has failed. If the worker dies meanwhile it is called again elsewhere.
+	Condemned func(ctx context.Context, job *Job, reason error)
 	// Ended is called after what became of a job has been stored.
 	Ended func(job *Job, end End)
 	// Stalled is called with the id of a job that this worker found without one, and gave back to the queue.
@@ -50,6 +53,12 @@ const (
 var outcomes = map[outcomeKind]Outcome{
 	outcomeCompleted: Completed, outcomeFailed: Failed, outcomeRetried: Retried, outcomePostponed: Postponed,
 	outcomeReturned: Returned, outcomeLimited: Returned, outcomeLost: Lost,
+}
+
+func (h *Hooks) condemned(ctx context.Context, job *Job, reason error) {
+	if h.Condemned != nil {
+		h.Condemned(ctx, job, reason)
+	}
 }
 
 func (h *Hooks) started(ctx context.Context, job *Job) {

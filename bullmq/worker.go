@@ -19,6 +19,9 @@ import (
 // With a nil error the job has completed, and the value is kept with it as JSON. An error spends an attempt: the job is
 // tried again after its backoff while it has attempts left, or else has failed. The errors of [Unrecoverable], [DelayFor],
 // [HandBack] and [RateLimited], wrapped or not, mean something else. A panic is an error with a stack.
+//
+// The message of an error is kept as why the job failed, and added to its stack traces; an error that has a method
+// StackTrace() string is there with that text.
 type Handler func(ctx context.Context, job *Job) (any, error)
 
 // WorkerConfig adjusts a [Worker]. The zero value suits most.
