@@ -22,18 +22,29 @@ local function scheduled(scheduler)
 end
 
 local recovered = {}
-for _, id in ipairs(call('SMEMBERS', P .. 'stalled')) do
+
+local function recover(id)
   local J = P .. id
-  if call('EXISTS', J .. ':lock') == 0 and call('LREM', active, 1, id) > 0 and call('EXISTS', J) == 1 then
-    local stalls = call('HINCRBY', J, 'stc', 1)
-    if stalls > tonumber(ARGV[3]) and not scheduled(call('HGET', J, 'rjk')) then
-      call('HSET', J, 'defa', 'job stalled more than allowable limit')
-    end
-    call('RPUSH', waitList(Q), id)
-    emit(Q, 'waiting', id, 'prev', 'active')
-    emit(Q, 'stalled', id)
-    recovered[#recovered + 1] = id
+  if call('EXISTS', J .. ':lock') == 1 or call('LREM', active, '1', id) == 0 then
+    return
   end
+  local job = call('HMGET', J, 'name', 'stc', 'rjk')
+  if not job[1] then
+    return
+  end
+  local stalls = (tonumber(job[2]) or 0) + 1
+  call('HSET', J, 'stc', stalls)
+  if stalls > tonumber(ARGV[3]) and not scheduled(job[3]) then
+    call('HSET', J, 'defa', 'job stalled more than allowable limit')
+  end
+  call('RPUSH', waitList(Q), id)
+  emit(Q, 'waiting', id, 'prev', 'active')
+  emit(Q, 'stalled', id)
+  recovered[#recovered + 1] = id
+end
+
+for _, id in ipairs(call('SMEMBERS', P .. 'stalled')) do
+  pcall(recover, id) -- one whose keys are damaged has left `active` and holds nobody up
 end
 if #recovered > 0 then
   wake(Q)
