@@ -95,8 +95,8 @@ func TestReplace(t *testing.T) {
 		t.Errorf("both URLs are %q: caches would show the first picture", first)
 	}
 	for _, url := range []string{first, second} {
-		if got := get(t, url); !bytes.Equal(got, data) {
-			t.Errorf("%s shows %q, want the second picture", url, got)
+		if status, got := get(t, url); status != http.StatusOK || !bytes.Equal(got, data) {
+			t.Errorf("%s shows %d %q, want the second picture", url, status, got)
 		}
 	}
 	if ids := server.PublicIDs(); len(ids) != 1 {
@@ -107,6 +107,11 @@ func TestReplace(t *testing.T) {
 	}
 	if ids := server.PublicIDs(); len(ids) != 0 {
 		t.Errorf("the service holds %q, want none", ids)
+	}
+	for _, url := range []string{first, second} {
+		if status, got := get(t, url); status != http.StatusNotFound {
+			t.Errorf("%s shows %d %q, want nothing, not even from a cache", url, status, got)
+		}
 	}
 }
 
@@ -346,7 +351,7 @@ func read(t *testing.T, s *cloudinarystore.Store, key string) ([]byte, error) {
 	return io.ReadAll(f)
 }
 
-func get(t *testing.T, url string) []byte {
+func get(t *testing.T, url string) (status int, body []byte) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {
@@ -362,7 +367,7 @@ func get(t *testing.T, url string) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return data
+	return resp.StatusCode, data
 }
 
 func classOf(err error) cloudinarystore.Class {
