@@ -21,6 +21,7 @@ func TestMain(m *testing.M) { testenv.MainThen(m, sharedRedis.stop) }
 var sharedRedis redisServer
 
 type redisServer struct {
+	args []string // beyond what every server gets
 	once sync.Once
 	cmd  *exec.Cmd
 	in   io.Closer // the server lives until this is closed, at the latest by the end of the test process
@@ -33,7 +34,7 @@ func (s *redisServer) start(t testing.TB) string {
 	testenv.Need(t, testenv.Redis)
 	s.once.Do(func() {
 		port := strconv.Itoa(testenv.FreePort(t))
-		cmd := exec.Command("sh", "-c", `redis-server --bind 127.0.0.1 --port "$0" --dir /tmp --save "" --appendonly no & read -r _; kill $!; wait`, port)
+		cmd := exec.Command("sh", append([]string{"-c", `redis-server --bind 127.0.0.1 --port "$0" --dir /tmp --save "" --appendonly no "$@" & read -r _; kill $!; wait`, port}, s.args...)...)
 		in, err := cmd.StdinPipe()
 		if err == nil {
 			err = cmd.Start()

@@ -250,14 +250,15 @@ func validateID(id string) error {
 
 // reservedID tells whether a job of this id would be, or share, a key of the queue.
 func reservedID(id string) bool {
-	switch first, _, _ := strings.Cut(id, ":"); first {
+	switch first, _, colon := strings.Cut(id, ":"); first {
 	case keyWait, keyPaused, keyActive, keyPrioritized, keyDelayed, keyCompleted, keyFailed, keyWaitingChildren,
-		keyMarker, keyMeta, keyID, keyPriorityCounter, keyEvents, keyStalled, keyStalledCheck, keyLimiter, keyRepeat:
+		keyMarker, keyMeta, keyID, keyPriorityCounter, keyEvents, keyStalled, keyStalledCheck, keyLimiter:
+		return !colon
+	case keyRepeat:
 		return true
-	case "de", "dn", "metrics":
-		return first != id
+	default:
+		return colon && (first+":" == keyDedup || first+":" == keyDedupNext || first+":" == keyMetrics)
 	}
-	return false
 }
 
 // isInteger tells whether s is an integer as JavaScript prints it.

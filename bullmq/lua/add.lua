@@ -1,14 +1,16 @@
 -- add: new jobs, in order.
--- ARGV: now, number of jobs, and for each job: flags, name, data (JSON), opts (JSON), timestamp, then what the flags
+--
+-- KEYS[1]  prefix
+-- ARGV     now, number of jobs, and for each job: flags, name, data (JSON), opts (JSON), timestamp, then what the flags
 -- announce, in this order:
 --   i  its own id        c  key of the parent, field `parent` (JSON)
 --   d  delay in ms       u  deduplication id, time to live in ms or 0, flags (below)
 --   p  priority          l  lifo; nothing follows
 -- Deduplication: x extends the time with each hit, r replaces a delayed job, k keeps the last job while the first one is
 -- active, s gives its delay to a delayed one.
--- Effects: the counter grows by the number of jobs, whatever becomes of them. Each job is stored and put in its place with
+-- Effects  the counter grows by the number of jobs, whatever becomes of them. Each job is stored and put in its place with
 -- its events, or found to be there already; at most one wake-up of each kind.
--- Reply: the counter, then for each job that is not stored under its own id or its share of the counter: its index from 0,
+-- Reply    the counter, then for each job that is not stored under its own id or its share of the counter: its index from 0,
 -- and the id of the job in its place or an error: -5 the parent is missing, -7 it has another parent.
 --@ include parent
 --@ include jobkeys
@@ -20,7 +22,8 @@ local counter = call('INCRBY', P .. 'id', count)
 local reply = { counter }
 local line, runnable, delayed, none = {}, false, false, {}
 
--- attach makes a job that exists already a child of a parent, unless a living one has it.
+-- attach makes a job that exists already a child of a parent, unless a living one has it. It gives the parent the value
+-- that it completed with, or lets it wait.
 local function attach(id, parentKey, parent)
   local J = P .. id
   local old = call('HGET', J, 'parentKey')
@@ -28,48 +31,52 @@ local function attach(id, parentKey, parent)
     return false
   end
   call('HSET', J, 'parentKey', parentKey, 'parent', parent)
+  call('SADD', parentKey .. ':dependencies', J)
   if call('ZSCORE', P .. 'completed', id) then
-    call('SADD', parentKey .. ':dependencies', J)
     childCompleted(parent, J, call('HGET', J, 'returnvalue') or 'null')
-  elseif not call('ZSCORE', P .. 'failed', id) then
-    call('SADD', parentKey .. ':dependencies', J)
   end
   return true
 end
 
 -- inPlaceOf returns the id of the job that keeps this one out by its deduplication id, if one does; otherwise that id is
--- this job's now.
+-- this job's now. A key whose job is gone, and which would never end, keeps nobody out.
 local function inPlaceOf(job)
-  local key, ttl, flags = P .. 'de:' .. job.dedup, job.ttl, job.dedupFlags
-  local extend, keepLast = string.find(flags, 'x'), string.find(flags, 'k')
-  if keepLast then
-    ttl = 0
+  local key, flags = P .. 'de:' .. job.dedup, job.dedupFlags
+  local function has(flag)
+    return string.find(flags, flag, 1, true)
   end
-  local function own(...)
+  local ttl = has('k') and 0 or job.ttl
+  local function own(id)
     if ttl > 0 then
-      return call('SET', key, job.id, 'PX', ttl, ...)
+      call('SET', key, id, 'PX', ttl)
+    else
+      call('SET', key, id)
     end
-    return call('SET', key, job.id, ...)
   end
+
   local owner = call('GET', key)
   if not owner or (call('EXISTS', P .. owner) == 0 and call('PTTL', key) < 0) then
-    own()
-    return
+    own(job.id)
+    return nil
   end
   local due = call('ZSCORE', P .. 'delayed', owner)
-  if due and string.find(flags, 'r') then
+  if has('r') then
+    if not due then
+      return owner -- without an event: so it is in Node
+    end
     call('ZREM', P .. 'delayed', owner)
     deleteJob(Q, owner)
     emit(Q, 'removed', owner, 'prev', 'delayed')
-    if extend then
-      own()
+    if has('x') then
+      own(job.id)
     else
       call('SET', key, job.id, 'KEEPTTL')
     end
     emit(Q, 'deduplicated', job.id, 'deduplicationId', job.dedup, 'deduplicatedJobId', owner)
-    return
+    return nil
   end
-  if due and string.find(flags, 's') then
+  emit(Q, 'deduplicated', owner, 'deduplicationId', job.dedup, 'deduplicatedJobId', job.id)
+  if has('s') and due then
     local at = job.timestamp + job.delay
     call('ZREM', P .. 'delayed', owner)
     call('HSET', P .. owner, 'delay', job.delay)
@@ -77,14 +84,13 @@ local function inPlaceOf(job)
     emit(Q, 'delayed', owner, 'delay', at)
     delayed = true
   end
-  if keepLast and call('LPOS', P .. 'active', owner) then
+  if has('k') and call('LPOS', P .. 'active', owner) then
     call('DEL', P .. 'dn:' .. job.dedup)
     call('HSET', P .. 'dn:' .. job.dedup, 'name', job.name, 'data', job.data, 'opts', job.opts, 'jid', job.id)
     call('PERSIST', key)
-  elseif extend and ttl > 0 then
-    call('SET', key, owner, 'PX', ttl)
+  elseif has('x') and ttl > 0 then
+    own(owner)
   end
-  emit(Q, 'deduplicated', owner, 'deduplicationId', job.dedup, 'deduplicatedJobId', job.id)
   return owner
 end
 

@@ -1,7 +1,9 @@
 -- data: new data for a job.
--- ARGV: now, job id, data (JSON)
--- Effects: field data.
--- Reply: 1, or 0 if there is no such job.
+--
+-- KEYS[1]  prefix
+-- ARGV     now, job id, data (JSON)
+-- Effects  field data.
+-- Reply    1, or 0 if there is no such job.
 local J = KEYS[1] .. ARGV[2]
 if redis.call('EXISTS', J) == 0 then
   return 0

@@ -1,7 +1,9 @@
 -- progress: how far a job is.
--- ARGV: now, job id, progress (JSON)
--- Effects: field progress; event `progress`.
--- Reply: 1, or 0 if there is no such job.
+--
+-- KEYS[1]  prefix
+-- ARGV     now, job id, progress (JSON)
+-- Effects  field progress; event `progress`.
+-- Reply    1, or 0 if there is no such job.
 --@ include base
 local id = ARGV[2]
 local Q = open(KEYS[1])
