@@ -34,9 +34,14 @@ func (c *clock) set(hour, minute, second int) { c.t = at(c.t, 0, hour, minute, s
 // nextDay goes to the beginning of the next day.
 func (c *clock) nextDay() { *c = clock{t: tomorrow(c.t)} }
 
-// nextMonth goes to the beginning of the next month.
+// nextMonth goes to the beginning of the next month. Of two midnights it is the one with the offset of this time in a
+// month, or on that month's last day.
 func (c *clock) nextMonth() {
-	*c = clock{t: at(c.t, daysIn(c.t.Year(), c.t.Month())+1-c.t.Day(), 0, 0, 0)}
+	year, month, day := c.t.Date()
+	hour, minute, second := c.t.Clock()
+	tooFar := max(0, day-daysIn(year, month+1))
+	t := at(c.t, daysIn(year, month)-tooFar, hour, minute, second)
+	*c = clock{t: at(t, 1-t.Day(), 0, 0, 0)}
 }
 
 // changesToday tells whether the day ends with another offset than it began with.

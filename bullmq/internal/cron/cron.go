@@ -17,14 +17,16 @@
 // An hour that is skipped within a day counts as part of the first hour behind it: where clocks go from 2:00 to 3:00,
 // what should run at 2:30 runs at 3:30. If a day begins late or ends early, what is missing of it is missed. An hour
 // that comes twice runs once, at its first coming; only a schedule of all 24 hours runs in both, and a search that
-// begins within the second finds what is left of it. Of two midnights, a new day begins with the second. Each search
-// stands alone, as each of BullMQ's does: it knows where it begins, and not what has run.
+// begins within the second finds what is left of it. Where midnight comes twice, the day begins with the second one,
+// except for a search that comes by from an earlier day's first hour. Each search stands alone, as each of BullMQ's
+// does: it knows where it begins, and not what has run.
 //
 // # Versions
 //
 // BullMQ 5 has cron-parser 4, BullMQ 6 has 5. We follow 5 where they differ: in `?` outside the days and the later
 // predefined patterns, which 4 lacks; in `*/1` and `1-31`, which are other than `*` when both days are given; in `#`
-// next to a day of month, which 4 restricts to the same week; and in two midnights. Exceptions:
+// next to a day of month, which 4 restricts to the same week; in steps of days of the week, where 4 adds Sunday to
+// `2/4`; and where two hours are skipped or midnight comes twice. Exceptions:
 //
 //   - A value may be given twice (`5,5`), as in 4.
 //   - `H`, in 5 a new random value each time, is refused, because no two workers would agree on the next run.

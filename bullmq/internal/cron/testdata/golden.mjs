@@ -116,11 +116,17 @@ for (const [zone, change, patterns] of [
   ['America/Nuuk', '2024-10-27T01:00Z', ['30 23 * * *', '30 22,23 * * *', '0 0 * * *', '0 * * * *']],
   ['Antarctica/Troll', '2024-03-31T01:00Z', ['30 1 * * *', '30 2 * * *', '30 1,4 * * *', '0 * * * *']],
   ['Antarctica/Troll', '2024-10-27T01:00Z', ['30 1 * * *', '30 1,2 * * *', '0 * * * *']],
+  ['America/Havana', '2020-11-01T05:00Z', ['0 0 * * *', '0 0 1 11 *', '0 0 * 11 *', '* * 1 * 0']],
   ['Pacific/Apia', '2011-12-30T10:00Z', ['0 12 * * *', '30 23 * * *', '0 * * * *', '0 12 30 12 *']],
 ]) {
   for (const pattern of patterns) {
     for (const before of [26.5, 2.7, 0.25, -0.3]) add(pattern, zone, Date.parse(change) - before * hour)
   }
+}
+
+for (const start of ['2020-08-31T00:30', '2020-09-30T12:00', '2020-10-01T04:00', '2020-10-01T12:00', '2020-10-15T04:30',
+  '2020-10-31T04:30', '2020-10-31T05:30']) {
+  for (const pattern of ['0 0 * 11 *', '0 0 1 11 *', '0 0 1 * *']) add(pattern, 'America/Havana', Date.parse(start + 'Z'))
 }
 
 // What chance brings.
