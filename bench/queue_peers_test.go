@@ -158,9 +158,9 @@ func (c *contest) measure(b *testing.B, queue int, o queuepeer.Order) figures {
 	b.Helper()
 	cpu, memory := c.redisCPU(b), c.redisMemory(b)
 	a := c.peers[queue].do(b, o)
-	n := float64(o.Jobs)
+	n := float64(a.Jobs)
 	f := figures{
-		perSecond: n / a.Seconds,
+		perSecond: float64(o.Jobs) / a.Seconds,
 		redis:     (c.redisCPU(b) - cpu) / n,
 		own:       a.CPU / n,
 		allocs:    a.Allocs / n,

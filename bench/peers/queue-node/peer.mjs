@@ -48,7 +48,7 @@ const orders = {
       await Promise.all(Array.from({ length: order.Producers }, producer));
       seconds = (now() - begin) / 1000;
     });
-    return { Seconds: seconds };
+    return { Jobs: order.Jobs, Seconds: seconds };
   },
 
   async process(order) {
@@ -63,7 +63,7 @@ const orders = {
     });
     const seconds = (now() - begin) / 1000;
     await worker.close();
-    return { Seconds: seconds };
+    return { Jobs: started, Seconds: seconds };
   },
 
   async work(order) {

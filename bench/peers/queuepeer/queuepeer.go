@@ -31,7 +31,8 @@ type Order struct {
 // Answer is what came of an order.
 type Answer struct {
 	Error   string
-	Seconds float64   // add, process
+	Jobs    int       // add, process: how many there were; a worker may take a few more than it is asked for
+	Seconds float64   // add, process: until there were as many as asked for
 	CPU     float64   // µs of the peer's own, all threads
 	Allocs  float64   // objects allocated; Go only
 	Samples []float64 // samples: ms
@@ -122,9 +123,9 @@ type server struct {
 func (s *server) obey(o Order) (Answer, error) {
 	switch o.Do {
 	case "add":
-		return measured(func() (float64, error) { return s.add(o) })
+		return measured(o, s.add)
 	case "process":
-		return measured(func() (float64, error) { return s.process(o) })
+		return measured(o, s.process)
 	case "work":
 		return Answer{}, s.work(o)
 	case "trickle":
@@ -137,14 +138,14 @@ func (s *server) obey(o Order) (Answer, error) {
 	return Answer{}, fmt.Errorf("unknown order %q", o.Do)
 }
 
-// measured adds to the seconds that f returns what f cost this process.
-func measured(f func() (float64, error)) (Answer, error) {
+// measured adds what f cost this process.
+func measured(o Order, f func(Order) (Answer, error)) (Answer, error) {
 	runtime.GC()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	spent := cpu()
-	seconds, err := f()
-	a := Answer{Seconds: seconds, CPU: cpu() - spent}
+	a, err := f(o)
+	a.CPU = cpu() - spent
 	runtime.ReadMemStats(&after)
 	a.Allocs = float64(after.Mallocs - before.Mallocs)
 	return a, err
@@ -159,10 +160,10 @@ func cpu() float64 {
 }
 
 // add adds jobs by so many producers, each of which waits for one to be added before the next.
-func (s *server) add(o Order) (float64, error) {
+func (s *server) add(o Order) (Answer, error) {
 	add, end, err := s.peer.Producer(o.Queue)
 	if err != nil {
-		return 0, err
+		return Answer{}, err
 	}
 	defer end()
 	var next atomic.Int64
@@ -180,16 +181,16 @@ func (s *server) add(o Order) (float64, error) {
 		})
 	}
 	group.Wait()
-	seconds := time.Since(begin).Seconds()
+	a := Answer{Jobs: o.Jobs, Seconds: time.Since(begin).Seconds()}
 	select {
 	case err = <-failed:
 	default:
 	}
-	return seconds, err
+	return a, err
 }
 
 // process runs a worker until it has started so many jobs, with a handler that does nothing.
-func (s *server) process(o Order) (float64, error) {
+func (s *server) process(o Order) (Answer, error) {
 	var started atomic.Int64
 	all := make(chan struct{})
 	begin := time.Now()
@@ -199,12 +200,12 @@ func (s *server) process(o Order) (float64, error) {
 		}
 	})
 	if err != nil {
-		return 0, err
+		return Answer{}, err
 	}
 	<-all
 	seconds := time.Since(begin).Seconds()
 	stop()
-	return seconds, nil
+	return Answer{Jobs: int(started.Load()), Seconds: seconds}, nil
 }
 
 // work starts a worker that notes how late each job starts.
