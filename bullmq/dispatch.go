@@ -44,15 +44,17 @@ type dispatcher struct {
 	pending *call // has failed and is to be made again
 	retryAt time.Time
 	retries int
+	closed  bool // the client was closed: nothing can be stored any more
 	args    []string
 }
 
 // dispatch makes calls and starts jobs until ctx has ended and all outcomes are stored. Then unwatched is closed by watch.
-func (s *shift) dispatch(ctx context.Context, unwatched <-chan struct{}) {
+// When the client is closed it ends ctx itself.
+func (s *shift) dispatch(ctx context.Context, end context.CancelFunc, unwatched <-chan struct{}) error {
 	d := &dispatcher{shift: s}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for stopped := ctx.Done(); stopped != nil; {
+	for stopped := false; !stopped && !d.closed; {
 		now := time.Now()
 		if c := d.next(now); c != nil {
 			d.make(c)
@@ -62,11 +64,18 @@ func (s *shift) dispatch(ctx context.Context, unwatched <-chan struct{}) {
 		select {
 		case <-s.wake:
 		case <-timer.C:
-		case <-stopped:
-			stopped = nil
+		case <-ctx.Done():
+			stopped = true
 		}
 	}
+	if d.closed {
+		end()
+	}
 	d.leave(timer, unwatched)
+	if d.closed {
+		return fmt.Errorf("bullmq: worker of queue %q: %w", d.queue, rueidis.ErrClosing)
+	}
+	return nil
 }
 
 // leave ends the shift: handlers have the grace, then [leaveWait] after their contexts have ended, and what they return is
@@ -96,7 +105,7 @@ func (d *dispatcher) leave(timer *time.Timer, unwatched <-chan struct{}) {
 		switch {
 		case active+unstored == 0 && unwatched == nil && (unreachable || c == nil):
 			return
-		case now.After(storeBy):
+		case now.After(storeBy), d.closed && active == 0:
 			d.cfg.Log.Error("outcomes cannot be stored, others will run these jobs again", "queue", d.queue, "jobs", unstored)
 			return
 		case c != nil:
@@ -177,6 +186,7 @@ func (d *dispatcher) make(c *call) {
 		if d.retries == 0 {
 			d.cfg.Log.Warn("queue cannot be reached, trying again", "queue", d.queue, "error", err)
 		}
+		d.closed = errors.Is(err, rueidis.ErrClosing) && clientClosed(d.base, d.client, d.keys.of(keyMeta))
 		d.pending, c.again = c, true
 		d.retryAt = time.Now().Add(min(retryAfter<<min(d.retries, 10), retryAtMost))
 		d.retries++

@@ -113,7 +113,7 @@ func (e *QueueEvents) Run(ctx context.Context, deliver func(Event)) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if errors.Is(err, rueidis.ErrClosing) && e.clientClosed(ctx) {
+		if errors.Is(err, rueidis.ErrClosing) && clientClosed(ctx, e.client, e.stream) {
 			return fmt.Errorf("events of %s: %w", e.stream, err)
 		}
 		if connected {
@@ -143,11 +143,6 @@ func (e *QueueEvents) end() {
 	defer e.mu.Unlock()
 	e.running = false
 	e.tellEnded()
-}
-
-// clientClosed tells whether it was the client that was closed, and not only a connection.
-func (e *QueueEvents) clientClosed(ctx context.Context) bool {
-	return errors.Is(e.client.Do(ctx, e.client.B().Exists().Key(e.stream).Build()).Error(), rueidis.ErrClosing)
 }
 
 // follow reads over one connection until that fails or ctx ends.

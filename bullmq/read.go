@@ -46,28 +46,59 @@ func (q *Queue) load(ctx context.Context, ids []string) ([]*Job, error) {
 			if _, exists := fields[fieldName]; !exists {
 				continue
 			}
-			job := newJob(q.client, q.keys, part[i])
-			for name, value := range fields {
-				if err := job.setField(name, value); err != nil {
-					q.config.Log.WarnContext(ctx, "job cannot be read in full", "queue", q.name, "error", err)
-				}
-			}
-			jobs = append(jobs, job)
+			jobs = append(jobs, q.decode(ctx, part[i], fields))
 		}
 	}
 	return jobs, nil
 }
 
+func (q *Queue) decode(ctx context.Context, id string, fields map[string]string) *Job {
+	job := newJob(q.client, q.keys, id)
+	for name, value := range fields {
+		if err := job.setField(name, value); err != nil {
+			q.config.Log.WarnContext(ctx, "job cannot be read in full", "queue", q.name, "error", err)
+		}
+	}
+	return job
+}
+
 // State returns where a job is. The error is [ErrJobNotFound] if there is none.
 func (q *Queue) State(ctx context.Context, id string) (State, error) {
-	state, err := stateScript.run(ctx, q.client, q.keys, millisNow(), id).ToString()
-	if rueidis.IsRedisNil(err) {
-		err = ErrJobNotFound
-	}
+	state, _, err := q.inspect(ctx, id, false)
 	if err != nil {
 		return "", fmt.Errorf("state of job %s: %w", id, err)
 	}
-	return State(state), nil
+	return state, nil
+}
+
+// Inspect returns a job and where it is, at one moment. The error is [ErrJobNotFound] if there is none.
+func (q *Queue) Inspect(ctx context.Context, id string) (*Job, State, error) {
+	state, fields, err := q.inspect(ctx, id, true)
+	if err == nil && fields[fieldName] == "" {
+		err = ErrJobNotFound
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("inspect job %s: %w", id, err)
+	}
+	return q.decode(ctx, id, fields), state, nil
+}
+
+func (q *Queue) inspect(ctx context.Context, id string, whole bool) (state State, fields map[string]string, err error) {
+	reply, err := stateScript.run(ctx, q.client, q.keys, millisNow(), id, flag(whole)).ToArray()
+	switch {
+	case rueidis.IsRedisNil(err):
+		return "", nil, ErrJobNotFound
+	case err != nil:
+		return "", nil, err
+	case len(reply) != 2:
+		return "", nil, errReply
+	}
+	name, err := reply[0].ToString()
+	if err != nil {
+		return "", nil, err
+	}
+	fields, err = reply[1].AsStrMap()
+	return State(name), fields, err
 }
 
 // Counts returns how many jobs are in each of these states, or in each of [States] without any, at one moment.

@@ -109,12 +109,18 @@ func TestJobsAndStates(t *testing.T) {
 		if got, err := q.State(t.Context(), "in-"+string(state)); err != nil || got != state {
 			t.Errorf("in-%s is %s, %v", state, got, err)
 		}
+		if job, got, err := q.Inspect(t.Context(), "in-"+string(state)); err != nil || got != state || job.Name != "n" {
+			t.Errorf("in-%s is %s, %+v, %v", state, got, job, err)
+		}
 	}
 	if _, err := q.State(t.Context(), "nobody"); !errors.Is(err, ErrJobNotFound) {
 		t.Errorf("state of nobody: %v", err)
 	}
 	for _, id := range []string{"nobody", "ghost", "nameless"} {
 		if job, err := q.Job(t.Context(), id); !errors.Is(err, ErrJobNotFound) {
+			t.Errorf("%s: %+v, %v", id, job, err)
+		}
+		if job, _, err := q.Inspect(t.Context(), id); !errors.Is(err, ErrJobNotFound) {
 			t.Errorf("%s: %+v, %v", id, job, err)
 		}
 	}

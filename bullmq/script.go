@@ -3,6 +3,7 @@ package bullmq
 import (
 	"context"
 	"embed"
+	"errors"
 	"io/fs"
 	"strings"
 
@@ -44,4 +45,9 @@ func include(to *strings.Builder, file string, included map[string]bool) {
 // run runs the script on the queue of k. Its first argument is the caller's clock.
 func (s script) run(ctx context.Context, client rueidis.Client, k keys, args ...string) rueidis.RedisResult {
 	return s.lua.Exec(ctx, client, []string{k.prefix}, args)
+}
+
+// clientClosed tells whether it was the client that was closed, and not only a connection. The key is any of the queue's.
+func clientClosed(ctx context.Context, client rueidis.Client, key string) bool {
+	return errors.Is(client.Do(ctx, client.B().Exists().Key(key).Build()).Error(), rueidis.ErrClosing)
 }

@@ -167,7 +167,8 @@ func NewWorker(client rueidis.Client, queue string, handler Handler, cfg WorkerC
 // of the rest and gives those back to the queue, their attempts unspent. When it returns, all outcomes have been stored
 // and nothing of it is left running, but for handlers that have ignored the end of their context for [leaveWait].
 //
-// Whatever happens to Redis, Run tries again; the log tells. An error means that the worker runs already.
+// Whatever happens to Redis, Run tries again; the log tells. An error means that the worker runs already, or that the
+// client was closed.
 func (w *Worker) Run(ctx context.Context) error {
 	s := newShift(ctx, w)
 	w.mu.Lock()
@@ -183,16 +184,17 @@ func (w *Worker) Run(ctx context.Context) error {
 		w.mu.Unlock()
 	}()
 
+	ctx, end := context.WithCancel(ctx)
 	var group sync.WaitGroup
 	defer group.Wait()
+	defer end()
 	unwatched := make(chan struct{})
 	group.Go(func() { s.watch(ctx); close(unwatched) })
 	group.Go(func() { s.checkStalled(ctx) })
 	renewing, stop := context.WithCancel(s.base)
 	defer stop()
 	group.Go(func() { s.renewLocks(renewing) })
-	s.dispatch(ctx, unwatched)
-	return nil
+	return s.dispatch(ctx, end, unwatched)
 }
 
 // Pause has this worker start no further jobs; those that run go on. Others of the queue are not concerned.

@@ -1,19 +1,12 @@
 -- state: where a job is.
 --
 -- KEYS[1]  prefix
--- ARGV     now; id
--- Reply    the name of the state; 'unknown' if the job is in none; nil if there is no such job
---@ include base
+-- ARGV     now; id; '1' for its fields too
+-- Reply    nil if there is no such job; the name of its state, 'unknown' if it is in none; its fields and their values
+--@ include states
 
-local P, id = KEYS[1], ARGV[2]
-for _, state in ipairs({ 'completed', 'failed', 'delayed', 'prioritized', 'waiting-children' }) do
-  if call('ZSCORE', P .. state, id) then
-    return state
-  end
+local state = stateOf(KEYS[1], ARGV[2])
+if not state then
+  return false
 end
-for _, list in ipairs({ { 'active', 'active' }, { 'wait', 'waiting' }, { 'paused', 'waiting' } }) do
-  if call('LPOS', P .. list[1], id) then
-    return list[2]
-  end
-end
-return call('EXISTS', P .. id) == 1 and 'unknown' or false
+return { state, ARGV[3] == '1' and call('HGETALL', KEYS[1] .. ARGV[2]) or {} }

@@ -16,3 +16,18 @@ local function count(P, state)
   end
   return call('LLEN', P .. 'wait') + call('LLEN', P .. 'paused')
 end
+
+-- stateOf returns where a job is: 'unknown' if it is in no state, false if there is no such job.
+local function stateOf(P, id)
+  for state in pairs(sets) do
+    if call('ZSCORE', P .. state, id) then
+      return state
+    end
+  end
+  for _, list in ipairs({ { 'active', 'active' }, { 'wait', 'waiting' }, { 'paused', 'waiting' } }) do
+    if call('LPOS', P .. list[1], id) then
+      return list[2]
+    end
+  end
+  return call('EXISTS', P .. id) == 1 and 'unknown'
+end

@@ -27,7 +27,7 @@ func testCounts(t *testing.T, w world) {
 	if n := counts(t, q); n != (queue.Counts{}) {
 		t.Errorf("empty: %+v", n)
 	}
-	enqueue(t, q, "completed", "failed", "delayed", "active", "waiting-1", "waiting-2")
+	enqueue(t, q, "completed-1", "failed-1", "delayed-1", "active-1", "waiting-1", "waiting-2")
 	if n := counts(t, q); n.Waiting != 6 {
 		t.Errorf("before: %+v", n)
 	}
@@ -36,11 +36,11 @@ func testCounts(t *testing.T, w world) {
 	active, goOn := make(chan struct{}), make(chan struct{})
 	consume(t, q, func(_ context.Context, job queue.Job) error {
 		switch job.ID {
-		case "failed":
+		case "failed-1":
 			return queue.Permanent(errTest)
-		case "delayed":
+		case "delayed-1":
 			return errTest
-		case "active":
+		case "active-1":
 			close(active)
 			<-goOn
 		}
@@ -170,25 +170,25 @@ func testRetry(t *testing.T, w world) {
 
 func testRemove(t *testing.T, w world) {
 	q := w.open(quick(func(c *queue.Config) { c.Concurrency, c.Backoff = 1, time.Hour }))
-	enqueue(t, q, "completed", "failed", "delayed", "active", "waiting")
+	enqueue(t, q, "completed-1", "failed-1", "delayed-1", "active-1", "waiting")
 	active, goOn := make(chan struct{}), make(chan struct{})
 	consume(t, q, func(_ context.Context, job queue.Job) error {
 		switch job.ID {
-		case "failed":
+		case "failed-1":
 			return queue.Permanent(errTest)
-		case "delayed":
+		case "delayed-1":
 			return errTest
-		case "active":
+		case "active-1":
 			close(active)
 			<-goOn
 		}
 		return nil
 	})
 	next(t, active)
-	if err := q.Remove(t.Context(), "active"); !errors.Is(err, queue.ErrState) {
+	if err := q.Remove(t.Context(), "active-1"); !errors.Is(err, queue.ErrState) {
 		t.Errorf("an active job: %v", err)
 	}
-	for _, id := range []string{"completed", "failed", "delayed", "waiting"} {
+	for _, id := range []string{"completed-1", "failed-1", "delayed-1", "waiting"} {
 		if err := q.Remove(t.Context(), id); err != nil {
 			t.Errorf("%s: %v", id, err)
 		}
@@ -200,9 +200,9 @@ func testRemove(t *testing.T, w world) {
 		}
 	}
 	close(goOn)
-	becomes(t, q, "active", queue.Completed)
-	enqueue(t, q, "completed") // the id is free again
-	becomes(t, q, "completed", queue.Completed)
+	becomes(t, q, "active-1", queue.Completed)
+	enqueue(t, q, "completed-1") // the id is free again
+	becomes(t, q, "completed-1", queue.Completed)
 	if want := (queue.Counts{Completed: 2}); counts(t, q) != want {
 		t.Errorf("left: %+v", counts(t, q))
 	}
@@ -334,25 +334,25 @@ func testCursor(t *testing.T, w world) {
 }
 
 func testKeepDone(t *testing.T, w world) {
-	testKeep(t, w, func(c *queue.Config) { c.KeepDone = time.Second }, "done", "failed")
+	testKeep(t, w, func(c *queue.Config) { c.KeepDone = time.Second }, "done", "failed-1")
 }
 
 func testKeepFailed(t *testing.T, w world) {
-	testKeep(t, w, func(c *queue.Config) { c.KeepFailed = time.Second }, "failed", "done")
+	testKeep(t, w, func(c *queue.Config) { c.KeepFailed = time.Second }, "failed-1", "done")
 }
 
 // testKeep has a job of each kind and waits until one is gone and the other is not.
 func testKeep(t *testing.T, w world, change func(*queue.Config), gone, kept string) {
 	q := w.open(quick(change))
-	enqueue(t, q, "done", "failed")
+	enqueue(t, q, "done", "failed-1")
 	work := func(_ context.Context, job queue.Job) error {
-		if strings.HasPrefix(job.ID, "failed") {
+		if strings.HasPrefix(job.ID, "failed-1") {
 			return queue.Permanent(errTest)
 		}
 		return nil
 	}
 	consume(t, q, work)
-	ended := becomes(t, q, gone, map[string]queue.State{"done": queue.Completed, "failed": queue.FailedJob}[gone]).FinishedAt
+	ended := becomes(t, q, gone, map[string]queue.State{"done": queue.Completed, "failed-1": queue.FailedJob}[gone]).FinishedAt
 	for i := 0; ; i++ {
 		// An old job may be noticed only when another one of its kind ends.
 		enqueue(t, q, fmt.Sprintf("%s-%d", gone, i))
