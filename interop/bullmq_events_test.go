@@ -105,18 +105,18 @@ func checkClients(c *bullmqCase) {
 		c.work(b, nil, obj{"name": "by-" + b.String()})
 		c.work(b, nil, nil)
 		c.do(b, "listen", "0-0")
-		names := func(op string) (names []string) {
-			for _, client := range ask[[]obj](c, a, op) {
+		names := func(p bullmqPeer, op string) (names []string) {
+			for _, client := range ask[[]obj](c, p, op) {
 				names = append(names, fmt.Sprint(client["rawname"]))
 			}
 			slices.Sort(names)
 			return names
 		}
 		base := "bull:" + base64(c.Queue)
-		c.soon("two workers", func() bool { return len(names("getWorkers")) == 2 })
-		c.equal("workers", names("getWorkers"), []string{base, base + ":w:by-" + b.String()})
-		c.soon("a listener", func() bool { return len(names("getQueueEvents")) == 1 })
-		c.equal("listeners", names("getQueueEvents"), []string{base + ":qe"})
+		c.soon("two workers", func() bool { return len(names(a, "getWorkers")) == 2 })
+		c.equal("workers", names(a, "getWorkers"), []string{base, base + ":w:by-" + b.String()})
+		c.soon("a listener", func() bool { return len(names(c.node, "getQueueEvents")) == 1 })
+		c.equal("listeners", names(c.node, "getQueueEvents"), []string{base + ":qe"})
 	})
 }
 

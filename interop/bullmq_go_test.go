@@ -69,7 +69,7 @@ var goOps = map[string]func(ctx context.Context, p *goPlace, args goArgs) (any, 
 
 	"getJob": func(ctx context.Context, p *goPlace, a goArgs) (any, error) { return goJob(p.job(ctx, a)) },
 	"getJobState": func(ctx context.Context, p *goPlace, a goArgs) (any, error) {
-		return p.queue.State(ctx, to[string](a.at(0)))
+		return p.queue.State(ctx, a.id())
 	},
 	"count": func(ctx context.Context, p *goPlace, _ goArgs) (any, error) { return p.queue.Count(ctx) },
 	"getFailed": func(ctx context.Context, p *goPlace, _ goArgs) (any, error) {
@@ -105,18 +105,126 @@ var goOps = map[string]func(ctx context.Context, p *goPlace, args goArgs) (any, 
 		return nil, j.Progress(ctx, a.at(1))
 	},
 	"job.updateData": func(ctx context.Context, p *goPlace, a goArgs) (any, error) {
-		j, err := p.job(ctx, a)
-		if err != nil {
-			return nil, err
-		}
-		return nil, j.UpdateData(ctx, a.at(1))
+		return nil, p.queue.UpdateData(ctx, a.id(), a.at(1))
 	},
 	"job.log": func(ctx context.Context, p *goPlace, a goArgs) (any, error) {
-		j, err := p.job(ctx, a)
-		if err != nil {
-			return nil, err
+		return p.queue.AddLog(ctx, a.id(), to[string](a.at(1)), 0)
+	},
+	"job.clearLogs": func(ctx context.Context, p *goPlace, a goArgs) (any, error) {
+		return nil, p.queue.ClearLogs(ctx, a.id(), to[int](a.at(1)))
+	},
+	"getJobLogs": func(ctx context.Context, p *goPlace, a goArgs) (any, error) {
+		start, end, ascending := int64(0), int64(-1), true
+		if len(a) > 2 {
+			start, end = to[int64](a.at(1)), to[int64](a.at(2))
 		}
-		return j.Log(ctx, to[string](a.at(1)))
+		if len(a) > 3 {
+			ascending = to[bool](a.at(3))
+		}
+		lines, count, err := p.queue.Logs(ctx, a.id(), start, end, ascending)
+		return struct {
+			Logs  []string `json:"logs"`
+			Count int64    `json:"count"`
+		}{append([]string{}, lines...), count}, err
+	},
+
+	"job.retry": func(ctx context.Context, p *goPlace, a goArgs) (any, error) {
+		return nil, p.queue.Retry(ctx, a.id(), bullmq.RetryOptions{State: bullmq.State(to[string](a.at(1)))})
+	},
+	"retryJobs": func(ctx context.Context, p *goPlace, a goArgs) (any, error) {
+		state := bullmq.State(to[struct{ State string }](a.at(0)).State)
+		return p.queue.RetryAll(ctx, bullmq.RetryFilter{RetryOptions: bullmq.RetryOptions{State: state}})
+	},
+	"job.promote": func(ctx context.Context, p *goPlace, a goArgs) (any, error) { return nil, p.queue.Promote(ctx, a.id()) },
+	"promoteJobs": func(ctx context.Context, p *goPlace, _ goArgs) (any, error) { return p.queue.PromoteAll(ctx) },
+	"job.changeDelay": func(ctx context.Context, p *goPlace, a goArgs) (any, error) {
+		return nil, p.queue.ChangeDelay(ctx, a.id(), millis(to[int64](a.at(1))))
+	},
+	"job.changePriority": func(ctx context.Context, p *goPlace, a goArgs) (any, error) {
+		o := to[struct {
+			Priority int
+			Lifo     bool
+		}](a.at(1))
+		return nil, p.queue.ChangePriority(ctx, a.id(), o.Priority, o.Lifo)
+	},
+	"job.remove": func(ctx context.Context, p *goPlace, a goArgs) (any, error) {
+		return nil, p.queue.Remove(ctx, a.id(), bullmq.RemoveOptions{})
+	},
+	"remove": func(ctx context.Context, p *goPlace, a goArgs) (any, error) {
+		err := p.queue.Remove(ctx, a.id(), bullmq.RemoveOptions{})
+		if errors.Is(err, bullmq.ErrJobNotFound) {
+			err = nil // to Node that is no error
+		}
+		return 1, err
+	},
+	"drain": func(ctx context.Context, p *goPlace, a goArgs) (any, error) {
+		return nil, p.queue.Drain(ctx, to[bool](a.at(0)))
+	},
+	"clean": func(ctx context.Context, p *goPlace, a goArgs) (any, error) {
+		state := bullmq.State(to[string](a.at(2)))
+		if state == "wait" {
+			state = bullmq.StateWaiting
+		}
+		ids, err := p.queue.Clean(ctx, millis(to[int64](a.at(0))), to[int](a.at(1)), state)
+		return append([]string{}, ids...), err
+	},
+	"obliterate": func(ctx context.Context, p *goPlace, a goArgs) (any, error) {
+		return nil, p.queue.Obliterate(ctx, to[struct{ Force bool }](a.at(0)).Force)
+	},
+
+	"pause":    func(ctx context.Context, p *goPlace, _ goArgs) (any, error) { return nil, p.queue.Pause(ctx) },
+	"resume":   func(ctx context.Context, p *goPlace, _ goArgs) (any, error) { return nil, p.queue.Resume(ctx) },
+	"isPaused": func(ctx context.Context, p *goPlace, _ goArgs) (any, error) { return p.queue.IsPaused(ctx) },
+	"setGlobalConcurrency": func(ctx context.Context, p *goPlace, a goArgs) (any, error) {
+		return nil, p.queue.SetGlobalConcurrency(ctx, to[int](a.at(0)))
+	},
+	"removeGlobalConcurrency": func(ctx context.Context, p *goPlace, _ goArgs) (any, error) {
+		return nil, p.queue.RemoveGlobalConcurrency(ctx)
+	},
+	"getGlobalConcurrency": func(ctx context.Context, p *goPlace, _ goArgs) (any, error) {
+		if n, err := p.queue.GlobalConcurrency(ctx); n != 0 || err != nil {
+			return n, err
+		}
+		return nil, nil
+	},
+	"setGlobalRateLimit": func(ctx context.Context, p *goPlace, a goArgs) (any, error) {
+		return nil, p.queue.SetGlobalRateLimit(ctx, bullmq.RateLimit{Max: to[int](a.at(0)), Per: millis(to[int64](a.at(1)))})
+	},
+	"removeGlobalRateLimit": func(ctx context.Context, p *goPlace, _ goArgs) (any, error) {
+		return nil, p.queue.RemoveGlobalRateLimit(ctx)
+	},
+	"getGlobalRateLimit": func(ctx context.Context, p *goPlace, _ goArgs) (any, error) {
+		if l, err := p.queue.GlobalRateLimit(ctx); l.Max != 0 || err != nil {
+			return obj{"max": l.Max, "duration": l.Per.Milliseconds()}, err
+		}
+		return nil, nil
+	},
+	"rateLimit": func(ctx context.Context, p *goPlace, a goArgs) (any, error) {
+		return nil, p.queue.RateLimit(ctx, millis(to[int64](a.at(0))))
+	},
+	"removeRateLimitKey": func(ctx context.Context, p *goPlace, _ goArgs) (any, error) { return nil, p.queue.RemoveRateLimit(ctx) },
+	"getRateLimitTtl": func(ctx context.Context, p *goPlace, _ goArgs) (any, error) {
+		left, err := p.queue.RateLimitTTL(ctx)
+		return left.Milliseconds(), err
+	},
+	"getMetrics": func(ctx context.Context, p *goPlace, a goArgs) (any, error) {
+		m, err := p.queue.Metrics(ctx, bullmq.State(to[string](a.at(0))), 0, -1)
+		return obj{"meta": obj{"count": m.Total}, "data": append([]int64{}, m.PerMinute...), "count": m.Minutes}, err
+	},
+	"trimEvents": func(ctx context.Context, p *goPlace, a goArgs) (any, error) {
+		return p.queue.TrimEvents(ctx, to[int64](a.at(0)))
+	},
+	"getWorkers": func(ctx context.Context, p *goPlace, _ goArgs) (any, error) {
+		clients, err := p.queue.Workers(ctx)
+		names := []obj{}
+		for _, client := range clients {
+			rawname := p.Prefix + ":" + base64(p.Queue)
+			if client.Name != "" {
+				rawname += ":w:" + client.Name
+			}
+			names = append(names, obj{"rawname": rawname})
+		}
+		return names, err
 	},
 
 	"listen": func(ctx context.Context, p *goPlace, a goArgs) (any, error) {
@@ -152,7 +260,7 @@ var goOps = map[string]func(ctx context.Context, p *goPlace, args goArgs) (any, 
 		if err != nil {
 			return nil, err
 		}
-		value, err := p.queue.WaitFinished(ctx, to[string](a.at(0)), events)
+		value, err := p.queue.WaitFinished(ctx, a.id(), events)
 		if failed, ok := errors.AsType[*bullmq.FailedError](err); ok {
 			err = errors.New(failed.Reason)
 		}
@@ -160,8 +268,11 @@ var goOps = map[string]func(ctx context.Context, p *goPlace, args goArgs) (any, 
 	},
 }
 
+// id is the first argument of what concerns a job.
+func (a goArgs) id() string { return to[string](a.at(0)) }
+
 func (p *goPlace) job(ctx context.Context, a goArgs) (*bullmq.Job, error) {
-	return p.queue.Job(ctx, to[string](a.at(0)))
+	return p.queue.Job(ctx, a.id())
 }
 
 // listen has events delivered until the place is closed.

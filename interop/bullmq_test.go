@@ -41,7 +41,7 @@ var bullmqVersions = []struct{ number, pkg string }{
 func TestBullMQ(t *testing.T) {
 	t.Parallel()
 	f := startBullmqFleet(t)
-	checks := slices.Concat(bullmqAddChecks, bullmqEventChecks, bullmqWorkerChecks, bullmqFleetChecks, bullmqCrashChecks, bullmqPauseChecks)
+	checks := slices.Concat(bullmqAddChecks, bullmqEventChecks, bullmqWorkerChecks, bullmqFleetChecks, bullmqCrashChecks, bullmqPauseChecks, bullmqManageChecks, bullmqDedupChecks)
 	slices.SortFunc(checks, func(a, b bullmqCheck) int { return a.number - b.number })
 	for _, v := range bullmqVersions {
 		t.Run(v.number, func(t *testing.T) {
@@ -122,6 +122,8 @@ type bullmqCase struct {
 	version string
 	node    bullmqPeer // of that version
 	us      bullmqPeer
+	began   int64
+	alikes  int // calls of alike
 
 	mu   sync.Mutex
 	used map[bullmqPeer]bool
@@ -129,7 +131,7 @@ type bullmqCase struct {
 
 func (f *bullmqFleet) newCase(t *testing.T, version string) *bullmqCase {
 	c := &bullmqCase{
-		T: t, fleet: f, version: version, node: f.nodes[version], us: f.us,
+		T: t, fleet: f, version: version, node: f.nodes[version], us: f.us, began: now(),
 		bullmqPlace: bullmqPlace{"bull", strings.ReplaceAll(testenv.Prefix(t), ":", "-")},
 	}
 	c.closed()
@@ -155,7 +157,7 @@ func (c *bullmqCase) in(t *testing.T) *bullmqCase {
 
 // on returns the same case on a further queue of the same test.
 func (c *bullmqCase) on(queue string) *bullmqCase {
-	d := &bullmqCase{T: c.T, bullmqPlace: c.bullmqPlace, fleet: c.fleet, version: c.version, node: c.node, us: c.us}
+	d := &bullmqCase{T: c.T, bullmqPlace: c.bullmqPlace, fleet: c.fleet, version: c.version, node: c.node, us: c.us, began: c.began}
 	d.Queue += "-" + queue
 	d.closed()
 	return d

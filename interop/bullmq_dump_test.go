@@ -1,0 +1,229 @@
+package interop
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// dump is all that Redis keeps of the queue, as lines. What no two runs have in common has been replaced: times, which
+// are counted in minutes from the test's beginning, the queue's name, random ids, and the stacks of errors.
+func (c *bullmqCase) dump() (lines []string) {
+	c.Helper()
+	keys, err := c.redis("KEYS", c.key("*")).AsStrSlice()
+	if err != nil {
+		c.Fatal(err)
+	}
+	slices.Sort(keys)
+	for _, key := range keys {
+		name := strings.TrimPrefix(key, c.key(""))
+		if ttl, err := c.redis("PTTL", key).AsInt64(); err == nil && ttl > 0 {
+			name += " (expires)"
+		}
+		content := c.content(key)
+		for i, line := range content {
+			content[i] = c.masked(name + " " + line)
+		}
+		if len(content) > 0 && strings.HasPrefix(content[0], name+" zset") {
+			slices.Sort(content) // what has the same score now
+		}
+		lines = append(lines, content...)
+	}
+	return lines
+}
+
+// content is what a key holds, as lines.
+func (c *bullmqCase) content(key string) (lines []string) {
+	c.Helper()
+	kind, err := c.redis("TYPE", key).ToString()
+	if err != nil {
+		c.Fatal(err)
+	}
+	name := strings.TrimPrefix(key, c.key(""))
+	switch kind {
+	case "string":
+		value, _ := c.redis("GET", key).ToString()
+		lines = append(lines, "= "+value)
+	case "list":
+		lines = append(lines, fmt.Sprintf("list %q", c.members(name)))
+	case "set":
+		members, _ := c.redis("SMEMBERS", key).AsStrSlice()
+		slices.Sort(members)
+		lines = append(lines, fmt.Sprintf("set %q", members))
+	case "zset":
+		scores := c.scores(name)
+		for _, member := range c.members(name) {
+			lines = append(lines, "zset "+member+" "+strconv.FormatFloat(scores[member], 'f', -1, 64))
+		}
+	case "hash":
+		hash := c.hash(name)
+		for _, field := range slices.Sorted(maps.Keys(hash)) {
+			lines = append(lines, field+" = "+sorted(field, hash[field]))
+		}
+	case "stream":
+		for _, e := range c.events() {
+			delete(e.fields, "event")
+			line := e.name
+			for _, field := range slices.Sorted(maps.Keys(e.fields)) {
+				line += " " + field + "=" + e.fields[field]
+			}
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// sorted is the value of a field, with the order of an object's keys made certain and stacks counted only.
+func sorted(field, value string) string {
+	switch field {
+	case "opts", "parent":
+		var v any
+		if err := json.Unmarshal([]byte(value), &v); err == nil {
+			return pretty(v)
+		}
+	case "stacktrace":
+		var stacks []string
+		if err := json.Unmarshal([]byte(value), &stacks); err == nil {
+			return fmt.Sprint(len(stacks), " stacks")
+		}
+	}
+	return value
+}
+
+var (
+	longNumber = regexp.MustCompile(`\d{13,}(\.\d+)?`)
+	randomID   = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
+)
+
+func (c *bullmqCase) masked(line string) string {
+	line = strings.ReplaceAll(line, c.Prefix+":"+c.Queue, "<queue>")
+	line = randomID.ReplaceAllString(line, "<random>")
+	return longNumber.ReplaceAllStringFunc(line, func(text string) string {
+		n, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return text
+		}
+		for unit, scale := range map[string]float64{"": 1, "·4096": 4096} {
+			passed := millis(int64(n/scale) - c.began)
+			if passed.Abs() < 48*time.Hour {
+				return fmt.Sprintf("<%+d min%s>", int(passed.Round(time.Minute).Minutes()), unit)
+			}
+		}
+		return text
+	})
+}
+
+// bullmqStep is something that one of two peers does; "drive" is for a worker to work until nothing can be started, and
+// to go.
+type bullmqStep struct {
+	role int
+	op   string
+	args []any
+}
+
+// a and b are what the first and the second of two peers do.
+func a(op string, args ...any) bullmqStep { return bullmqStep{0, op, args} }
+func b(op string, args ...any) bullmqStep { return bullmqStep{1, op, args} }
+
+func (c *bullmqCase) step(s bullmqStep, peers [2]bullmqPeer) {
+	c.Helper()
+	p := peers[s.role]
+	switch s.op {
+	case "redis":
+		args := make([]string, len(s.args))
+		for i, arg := range s.args {
+			args[i] = strings.ReplaceAll(fmt.Sprint(arg), "<queue>", c.Prefix+":"+c.Queue)
+		}
+		if err := c.redis(args...).Error(); err != nil {
+			c.Fatal(err)
+		}
+	case "drive":
+		w := bullmqWorker{c, p, ask[int](c, p, "work", s.args...)}
+		c.soon("nothing to do", func() bool { return c.toDo() == 0 })
+		w.close()
+		c.redis("DEL", c.key("marker"), c.key("stalled"), c.key("stalled-check")) // what workers leave depends on when they looked
+	default:
+		if raw, err := c.try(p, s.op, s.args...); err != nil {
+			c.Fatalf("%s%.200v by %s: %v %s", s.op, s.args, p, err, raw)
+		}
+	}
+}
+
+// toDo counts the jobs that wait, are due within seconds, or are being worked on.
+func (c *bullmqCase) toDo() int64 {
+	c.Helper()
+	n, err := c.redis("EVAL", `
+		local P = ARGV[1]
+		return redis.call('LLEN', P .. 'wait') + redis.call('ZCARD', P .. 'prioritized')
+			+ redis.call('ZCOUNT', P .. 'delayed', 0, ARGV[2]) + #redis.call('KEYS', P .. '*:lock')`,
+		"0", c.key(""), strconv.FormatInt((now()+5000)*4096, 10)).AsInt64()
+	if err != nil {
+		c.Fatal(err)
+	}
+	return n
+}
+
+// A bullmqDifference is one that we know of and stand by.
+type bullmqDifference struct {
+	why      string
+	versions string         // those of Node that have it, or "" for all
+	line     *regexp.Regexp // of dumps, matching what is then as if it were replaced
+	with     string
+}
+
+var bullmqDifferences = []bullmqDifference{
+	{"settings name the version of the last Node program that opened the queue; ours writes none", "", regexp.MustCompile(`^meta version = .*`), ""},
+	{"version 5 emits an event by its old name too", "5.", regexp.MustCompile(`^events debounced .*`), ""},
+	{"version 5 notes the id of the next job of a scheduler, which nobody reads", "5.", regexp.MustCompile(`^\S+ nrjid = .*`), ""},
+}
+
+// known is a dump without the differences that we know of.
+func (c *bullmqCase) known(lines []string) (rest []string) {
+	for _, line := range lines {
+		for _, d := range bullmqDifferences {
+			if strings.HasPrefix(c.version, d.versions) {
+				line = d.line.ReplaceAllString(line, d.with)
+			}
+		}
+		if line != "" {
+			rest = append(rest, line)
+		}
+	}
+	return rest
+}
+
+// alike has the same steps done by Node alone, by us alone, and by both together, each time on a queue of its own. It
+// fails unless all queues are the same at the end.
+func (c *bullmqCase) alike(steps ...bullmqStep) {
+	c.Helper()
+	c.alikes++
+	var want []string
+	for i, peers := range [][2]bullmqPeer{{c.node, c.node}, {c.us, c.us}, {c.node, c.us}, {c.us, c.node}} {
+		q := c.on(fmt.Sprint("alike-", c.alikes, "-", i))
+		for _, s := range steps {
+			q.step(s, peers)
+		}
+		got := q.known(q.dump())
+		if i == 0 {
+			want = got
+		} else if diff := cmp.Diff(want, got); diff != "" {
+			c.Errorf("%s and %s leave other keys than Node (-) after\n%s\n%s", peers[0], peers[1], told(steps), diff)
+		}
+	}
+}
+
+// told are steps as text.
+func told(steps []bullmqStep) string {
+	var text []string
+	for _, s := range steps {
+		text = append(text, fmt.Sprintf("%c: %s%s", 'a'+s.role, s.op, encode(s.args)))
+	}
+	return strings.Join(text, "; ")
+}
