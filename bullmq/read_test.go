@@ -12,11 +12,13 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// do sends a command to the server of a queue. P stands for the prefix of its keys.
+// do sends a command to the server of a queue. P: at the beginning of an argument stands for the prefix of its keys.
 func do(t testing.TB, q *Queue, command string, args ...string) rueidis.RedisResult {
 	t.Helper()
 	for i := range args {
-		args[i] = strings.Replace(args[i], "P:", q.keys.prefix, 1)
+		if rest, is := strings.CutPrefix(args[i], "P:"); is {
+			args[i] = q.keys.prefix + rest
+		}
 	}
 	reply := q.client.Do(t.Context(), q.client.B().Arbitrary(command).Args(args...).Build())
 	if err := reply.Error(); err != nil && !rueidis.IsRedisNil(err) {

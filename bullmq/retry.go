@@ -34,6 +34,9 @@ func (q *Queue) Retry(ctx context.Context, id string, o RetryOptions) error {
 // RetryAll retries the jobs that match, those that finished first before the others, and returns how many. It does so in
 // steps of some hundred: after an error those before it have been retried.
 func (q *Queue) RetryAll(ctx context.Context, f RetryFilter) (int, error) {
+	if err := f.validate(); err != nil {
+		return 0, err
+	}
 	retried := 0
 	before := f.Before
 	if before.IsZero() {
@@ -69,10 +72,17 @@ func (o RetryOptions) state() State {
 	return o.State
 }
 
+func (o RetryOptions) validate() error {
+	if s := o.state(); s != StateFailed && s != StateCompleted {
+		return fmt.Errorf("no job finishes in state %q", s)
+	}
+	return nil
+}
+
 // retry retries jobs and returns a code for each.
 func (q *Queue) retry(ctx context.Context, o RetryOptions, ids ...string) ([]int64, error) {
-	if s := o.state(); s != StateFailed && s != StateCompleted {
-		return nil, fmt.Errorf("no job finishes in state %q", s)
+	if err := o.validate(); err != nil {
+		return nil, err
 	}
 	return q.codes(ctx, retryScript, ids, string(o.state()), flag(o.ResetAttempts))
 }

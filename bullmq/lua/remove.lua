@@ -56,8 +56,13 @@ local function remove(queue, jobID)
   emit(queue, 'removed', jobID, 'prev', prev)
 end
 
-if call('EXISTS', Q.P .. id) == 0 and takeOut(Q, id) == 'unknown' then
-  return -1
+if call('EXISTS', Q.P .. id) == 0 then
+  local prev = takeOut(Q, id)
+  if prev == 'unknown' then
+    return -1
+  end
+  emit(Q, 'removed', id, 'prev', prev)
+  return 1
 end
 if scheduled(Q, id) then
   return -8
