@@ -144,7 +144,7 @@ func (d *dispatcher) next(now time.Time) *call {
 	if !d.paused && !d.closing && !now.Before(d.limited) {
 		want = min(d.cfg.Concurrency-d.active, maxFetched)
 	}
-	if len(d.ended) == 0 && !d.pass && !(d.look && want > 0) {
+	if len(d.ended) == 0 && !d.pass && (!d.look || want == 0) {
 		return nil
 	}
 	if want > 0 {

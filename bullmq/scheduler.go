@@ -164,7 +164,7 @@ type Scheduler struct {
 	Count   int       // jobs that it has made
 }
 
-// ErrSchedulerNotFound: there is no scheduler of that id.
+// ErrSchedulerNotFound means that there is no scheduler of that id.
 var ErrSchedulerNotFound = errors.New("scheduler not found")
 
 const maxScheduleTries = 10 // against workers and others that change the scheduler at the same time

@@ -237,7 +237,7 @@ func (w *Worker) current() *shift {
 // newTokenPrefix begins the tokens of one run of a worker, as a random UUID does in Node.
 func newTokenPrefix() string {
 	var b [16]byte
-	rand.Read(b[:]) //nolint:errcheck // it never fails
+	rand.Read(b[:]) // it never fails
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
 	return fmt.Sprintf("%x-%x-%x-%x-%x:", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }

@@ -202,12 +202,14 @@ func TestOutcomes(t *testing.T) {
 		fields map[string]string
 	}{
 		"one attempt": {
-			JobOptions{}, always(boom), Failed,
+			JobOptions{},
+			always(boom), Failed,
 			[]string{begin, "failed prev=active failedReason=boom", "retries-exhausted attemptsMade=1"},
 			map[string]string{"atm": "1", "ats": "1", "failedReason": "boom", "stacktrace": `["boom"]`},
 		},
 		"two more attempts after a pause": {
-			JobOptions{Attempts: 3, Backoff: Exponential(5 * time.Millisecond)}, func(job *Job) error { return fmt.Errorf("boom %d", job.Attempt()) }, Failed,
+			JobOptions{Attempts: 3, Backoff: Exponential(5 * time.Millisecond)},
+			func(job *Job) error { return fmt.Errorf("boom %d", job.Attempt()) }, Failed,
 			[]string{
 				begin, "delayed", "waiting prev=delayed", begin, "delayed", "waiting prev=delayed", begin,
 				"failed prev=active failedReason=boom 3", "retries-exhausted attemptsMade=3",
@@ -215,47 +217,56 @@ func TestOutcomes(t *testing.T) {
 			map[string]string{"atm": "3", "ats": "3", "delay": "0", "failedReason": "boom 3", "stacktrace": `["boom 1","boom 2","boom 3"]`},
 		},
 		"another attempt at once": {
-			JobOptions{Attempts: 2}, first(boom), Completed,
+			JobOptions{Attempts: 2},
+			first(boom), Completed,
 			[]string{begin, "waiting prev=active", begin, end},
 			map[string]string{"atm": "2", "ats": "2", "failedReason": "boom", "returnvalue": "null"},
 		},
 		"unrecoverable": {
-			JobOptions{Attempts: 3}, always(fmt.Errorf("step 1: %w", Unrecoverable(boom))), Failed,
+			JobOptions{Attempts: 3},
+			always(fmt.Errorf("step 1: %w", Unrecoverable(boom))), Failed,
 			[]string{begin, "failed prev=active failedReason=step 1: boom"},
 			map[string]string{"atm": "1"},
 		},
 		"unrecoverable at the last attempt": {
-			JobOptions{Attempts: 1}, always(Unrecoverable(nil)), Failed,
+			JobOptions{Attempts: 1},
+			always(Unrecoverable(nil)), Failed,
 			[]string{begin, "failed prev=active failedReason=unrecoverable", "retries-exhausted attemptsMade=1"},
 			nil,
 		},
 		"postponed": {
-			JobOptions{}, first(DelayFor(5*time.Millisecond, "not yet")), Completed,
+			JobOptions{},
+			first(DelayFor(5*time.Millisecond, "not yet")), Completed,
 			[]string{begin, "delayed", "waiting prev=delayed", begin, end},
 			map[string]string{"atm": "1", "ats": "2", "delay": "0", "failedReason": "-"},
 		},
 		"handed back": {
-			JobOptions{}, first(HandBack("not me")), Completed,
+			JobOptions{},
+			first(HandBack("not me")), Completed,
 			[]string{begin, "waiting prev=active", begin, end},
 			map[string]string{"atm": "1", "ats": "2", "failedReason": "-"},
 		},
 		"handed back with a priority": {
-			JobOptions{Priority: 5}, first(HandBack("not me")), Completed,
+			JobOptions{Priority: 5},
+			first(HandBack("not me")), Completed,
 			[]string{begin, "waiting prev=active", begin, end},
 			nil,
 		},
 		"rate limited": {
-			JobOptions{}, first(RateLimited(20 * time.Millisecond)), Completed,
+			JobOptions{},
+			first(RateLimited(20 * time.Millisecond)), Completed,
 			[]string{begin, "waiting prev=active", begin, end},
 			map[string]string{"atm": "1", "ats": "2"},
 		},
 		"panic": {
-			JobOptions{}, func(*Job) error { panic("oh") }, Failed,
+			JobOptions{},
+			func(*Job) error { panic("oh") }, Failed,
 			[]string{begin, "failed prev=active failedReason=panic: oh", "retries-exhausted attemptsMade=1"},
 			nil,
 		},
 		"only the last traces": {
-			JobOptions{Attempts: 3, StackTraceLimit: ptr(1)}, func(job *Job) error { return fmt.Errorf("boom %d", job.Attempt()) }, Failed,
+			JobOptions{Attempts: 3, StackTraceLimit: ptr(1)},
+			func(job *Job) error { return fmt.Errorf("boom %d", job.Attempt()) }, Failed,
 			[]string{
 				begin, "waiting prev=active", begin, "waiting prev=active", begin,
 				"failed prev=active failedReason=boom 3", "retries-exhausted attemptsMade=3",
@@ -263,22 +274,26 @@ func TestOutcomes(t *testing.T) {
 			map[string]string{"stacktrace": `["boom 3"]`},
 		},
 		"no strategy of that name": {
-			JobOptions{Attempts: 3, Backoff: Backoff{Type: "lunar"}}, always(boom), Failed,
+			JobOptions{Attempts: 3, Backoff: Backoff{Type: "lunar"}},
+			always(boom), Failed,
 			[]string{begin, `failed prev=active failedReason=no backoff strategy "lunar"; it followed: boom`},
 			nil,
 		},
 		"a strategy that retries": {
-			JobOptions{Attempts: 2, Backoff: Backoff{Type: "custom"}}, first(boom), Completed,
+			JobOptions{Attempts: 2, Backoff: Backoff{Type: "custom"}},
+			first(boom), Completed,
 			[]string{begin, "waiting prev=active", begin, end},
 			nil,
 		},
 		"a strategy that gives up": {
-			JobOptions{Attempts: 3, Backoff: Backoff{Type: "custom"}}, always(errors.New("give up")), Failed,
+			JobOptions{Attempts: 3, Backoff: Backoff{Type: "custom"}},
+			always(errors.New("give up")), Failed,
 			[]string{begin, "failed prev=active failedReason=give up"},
 			nil,
 		},
 		"goexit": {
-			JobOptions{}, func(*Job) error { runtime.Goexit(); return nil }, Failed,
+			JobOptions{},
+			func(*Job) error { runtime.Goexit(); return nil }, Failed,
 			[]string{begin, "failed prev=active failedReason=handler has ended its goroutine", "retries-exhausted attemptsMade=1"},
 			nil,
 		},
