@@ -56,3 +56,8 @@ if has npm && ! cmp -s interop/package-lock.json interop/node_modules/.lock; the
     echo "setup: npm ci failed"
   fi
 fi
+
+# A server that speaks MongoDB's protocol, for the tests of mongostore. Building it fetches what it is made of.
+if has go; then
+  go -C internal/asset/mongostore/ferret build -o /dev/null . || echo "setup: the MongoDB protocol server cannot be built"
+fi

@@ -103,3 +103,58 @@ func TestEverySettingIsDocumented(t *testing.T) {
 		}
 	}
 }
+
+func TestPartsOfAServerNeedServices(t *testing.T) {
+	t.Parallel()
+	const redis, mongo, cloud = "REDIS_URL=redis://r", "MONGODB_URI=mongodb://m", "CLOUDINARY_URL=cloudinary://k:s@c"
+	for _, c := range []struct {
+		environ []string
+		want    string // in the error; "" for none
+	}{
+		{nil, ""},
+		{[]string{redis}, ""},
+		{[]string{"LOUPE_ROLES=api"}, "needs REDIS_URL and MONGODB_URI"},
+		{[]string{"LOUPE_ROLES=worker", mongo}, "needs REDIS_URL and MONGODB_URI"},
+		{[]string{"LOUPE_ROLES=worker", mongo, redis}, "LOUPE_PUBLIC_URL"},
+		{[]string{"LOUPE_ROLES=worker", mongo, redis, cloud}, ""},
+		{[]string{"LOUPE_ROLES=worker", mongo, redis, "LOUPE_PUBLIC_URL=https://loupe.example.com"}, ""},
+		{[]string{"LOUPE_ROLES=api", mongo, redis}, ""},
+	} {
+		config, err := readConfig(c.environ)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = config.checkRoles()
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%q: %v", c.environ, err)
+		}
+	}
+}
+
+// What is wrong with REDIS_URL is said without its password.
+func TestRedisURLs(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"redis://localhost":                          "",
+		"redis://user:hush@host:6379/3":              "",
+		"rediss://:hush@host":                        "",
+		"unix:///run/redis.sock?db=2":                "",
+		"redis://a:1?addr=b:1&master_set=main":       "",
+		"http://host":                                "must begin with redis://",
+		"localhost:6379":                             "must begin with redis://",
+		"redis://":                                   "names no host",
+		"unix://run/redis.sock":                      "names no socket",
+		"redis://host/zero":                          "no number",
+		"redis://user:hush@host:63x":                 "invalid port",
+		"redis://user:hu sh@host":                    "invalid userinfo",
+		"redis://user:hush@host:6379?dial_timeout=x": "dial timeout",
+	} {
+		_, err := redisOptions(text)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+		if err != nil && strings.Contains(err.Error(), "hu") {
+			t.Errorf("the password is in %v", err)
+		}
+	}
+}

@@ -68,12 +68,12 @@ func (c *config) secret() ([]byte, error) {
 	secret, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := makeSecret(path); err != nil {
-			return nil, fmt.Errorf("make a secret: %w", err)
+			return nil, fmt.Errorf("LOUPE_DATA_DIR: make a secret: %w", err)
 		}
 		secret, err = os.ReadFile(path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the secret: %w", err)
+		return nil, fmt.Errorf("LOUPE_DATA_DIR: read the secret: %w", err)
 	}
 	if len(secret) < minSecret {
 		return nil, fmt.Errorf("%s holds less than %d bytes; remove it and a new one is made", path, minSecret)

@@ -7,8 +7,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -16,16 +17,12 @@ import (
 
 	"loupe"
 	"loupe/internal/asset"
-	"loupe/internal/asset/sqlitestore"
 	"loupe/internal/auth"
 	"loupe/internal/httpapi"
 	"loupe/internal/image"
-	"loupe/internal/image/diskstore"
 	"loupe/internal/live"
 	"loupe/internal/pipeline"
 	"loupe/internal/queue"
-	"loupe/internal/queue/sqlitequeue"
-	"loupe/internal/sqlitedb"
 	"loupe/internal/telemetry"
 	"loupe/internal/web"
 )
@@ -65,7 +62,7 @@ const (
 
 // serve runs the server until ctx ends and everything has drained. ready is called with the address when it listens.
 func serve(ctx context.Context, c *config, log *slog.Logger, ready func(url string)) error {
-	if err := onlyEmbedded(c); err != nil {
+	if err := c.checkRoles(); err != nil {
 		return err
 	}
 	host, err := c.listenHost()
@@ -81,41 +78,30 @@ func serve(ctx context.Context, c *config, log *slog.Logger, ready func(url stri
 		c.publicURL = fmt.Sprintf("http://127.0.0.1:%d", listener.Addr().(*net.TCPAddr).Port)
 	}
 
-	dir, err := openDataDir(c.dataDir)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	secret, err := c.secret()
-	if err != nil {
-		return err
-	}
-	if len(secret) < minSecret {
-		log.Warn("JWT_SECRET is short: whoever has a token can guess it offline", "bytes", len(secret), "recommended", minSecret)
-	}
-	s, err := open(ctx, c, secret, log)
+	s, err := open(ctx, c, log)
 	if err != nil {
 		return err
 	}
 	defer s.close()
 
-	log.Info("listening", "url", c.publicURL, "address", listener.Addr().String(), "version", version)
-	for _, b := range s.backends {
+	log.Info("listening", "url", c.publicURL, "address", listener.Addr().String(), "roles", strings.Join(c.roles, ","), "version", version)
+	for _, b := range s.report {
 		log.Info(b.role, "backend", b.name, "where", b.where, "why", b.why)
 	}
 	ready(c.publicURL)
 	return s.run(ctx, listener)
 }
 
-// onlyEmbedded refuses settings for services that this version cannot use yet, rather than pass them over.
-func onlyEmbedded(c *config) error {
-	for name, value := range map[string]string{"REDIS_URL": c.redisURL, "MONGODB_URI": c.mongoURI, "CLOUDINARY_URL": c.cloudinaryURL} {
-		if value != "" {
-			return fmt.Errorf("%s is set, but this version knows the embedded back ends only; unset it", name)
-		}
-	}
-	if !c.hasRole("api") || !c.hasRole("worker") {
-		return errors.New("LOUPE_ROLES must be api,worker: the embedded queue lives in one process")
+// checkRoles refuses a part of a server that could not meet its other parts.
+func (c *config) checkRoles() error {
+	roles := strings.Join(c.roles, ",")
+	switch {
+	case c.hasRole("api") && c.hasRole("worker"):
+		return nil
+	case c.redisURL == "" || c.mongoURI == "":
+		return fmt.Errorf("LOUPE_ROLES=%s needs REDIS_URL and MONGODB_URI: the embedded queue and database live in one process, api,worker", roles)
+	case !c.hasRole("api") && c.cloudinaryURL == "" && c.publicURL == "":
+		return fmt.Errorf("LOUPE_ROLES=%s needs LOUPE_PUBLIC_URL, under which the api serves the images that are on disk, and its LOUPE_DATA_DIR; or CLOUDINARY_URL", roles)
 	}
 	return nil
 }
@@ -134,85 +120,36 @@ func listen(ctx context.Context, host string, port int) (net.Listener, error) {
 
 // server is everything that runs, wired together.
 type server struct {
+	*backends
 	log      *slog.Logger
+	roles    []string
 	pipeline *pipeline.Pipeline
 	live     *live.Server
 	handler  http.Handler
-	backends []backend
-	closers  []func() error // closed last to first
 }
 
-// backend is one line of the start-up report.
-type backend struct{ role, name, where, why string }
-
-func (s *server) close() {
-	for i := len(s.closers) - 1; i >= 0; i-- {
-		if err := s.closers[i](); err != nil {
-			s.log.Error("close", "error", err)
-		}
-	}
-}
-
-// open opens the back ends and wires them. Which back end each role gets is decided here and nowhere else.
-func open(ctx context.Context, c *config, secret []byte, log *slog.Logger) (s *server, err error) {
-	s = &server{log: log}
-	defer func() {
-		if err != nil {
-			s.close()
-		}
-	}()
-
-	path := filepath.Join(c.dataDir, "loupe.db")
-	db, err := sqlitedb.Open(ctx, path)
+// open opens the back ends and wires the parts together that this process's roles need.
+func open(ctx context.Context, c *config, log *slog.Logger) (*server, error) {
+	s := &server{log: log, roles: c.roles}
+	verifier, err := s.openAuth(c)
 	if err != nil {
 		return nil, err
 	}
-	s.closers = append(s.closers, db.Close)
-
-	assets := sqlitestore.New(db)
-	s.backends = append(s.backends, backend{"assets", "sqlite", path, "MONGODB_URI is not set"})
-
-	images, err := diskstore.Open(diskstore.Config{Dir: filepath.Join(c.dataDir, "images"), BaseURL: c.publicURL})
-	if err != nil {
-		return nil, err
-	}
-	s.closers = append(s.closers, images.Close)
-	s.backends = append(s.backends, backend{"images", "disk", filepath.Join(c.dataDir, "images"), "CLOUDINARY_URL is not set"})
-
-	jobs := sqlitequeue.New(db, queue.Config{
-		Concurrency: c.concurrency, Attempts: c.attempts, Backoff: c.backoff, Timeout: c.jobTimeout,
-		Grace: jobGrace, KeepDone: c.keepCompleted, KeepFailed: c.keepFailed, Sole: true,
-	}, log)
-	s.backends = append(s.backends, backend{"queue", "sqlite", path, "REDIS_URL is not set"})
-
-	analyzer, err := newAnalyzer(c, images, log)
-	if err != nil {
-		return nil, err
-	}
-	s.closers = append(s.closers, func() error { analyzer.Close(); return nil })
-	if c.aiServiceURL == "" {
-		s.backends = append(s.backends, backend{"analyzer", "builtin", "in this process", "AI_SERVICE_URL is not set"})
-	} else {
-		s.backends = append(s.backends, backend{"analyzer", "http", c.aiServiceURL, "AI_SERVICE_URL is set"})
-	}
-
-	verifier, err := auth.NewVerifier(auth.Config{Secret: secret, UserClaim: c.userClaim, AllowNoExpiry: c.allowNoExpiry})
-	if err != nil {
+	if s.backends, err = openBackends(ctx, c, log); err != nil {
 		return nil, err
 	}
 	s.live = live.New(live.Config{
-		Auth: verifier, AllowedOrigins: c.corsOrigins, Log: log,
+		Auth: verifier, AllowedOrigins: c.corsOrigins, Log: log, Adapter: s.rooms,
 		Missed: func(ctx context.Context, owner string, since time.Time, deliver func([]pipeline.Event, bool)) error {
 			return s.pipeline.Missed(ctx, owner, since, deliver)
 		},
 	})
-	s.backends = append(s.backends, backend{"rooms", "process", "in this process", "REDIS_URL is not set"})
 
 	metrics := telemetry.NewMetrics()
 	s.pipeline = pipeline.New(pipeline.Config{
-		Assets: assets, Images: images, Queue: jobs, Jobs: jobs, Analyzer: analyzer, Notifier: s.live, Log: log,
+		Assets: s.assets, Images: s.images, Queue: s.queue, Jobs: s.jobs, Analyzer: s.analyzer, Notifier: s.live, Log: log,
 		Categories: c.categories, ImageLimits: image.Limits{MaxBytes: c.maxUpload}, MaxAttempts: c.attempts,
-		FailOnOutage: c.outage == "fail", ReconcileEvery: c.reconcileEvery,
+		FailOnOutage: c.outage == "fail", ReconcileEvery: c.reconcileEvery, ManyProcesses: c.redisURL != "" && c.mongoURI != "",
 		Observe: pipeline.Observer{
 			Submitted: metrics.Accepted,
 			Attempted: metrics.Attempt,
@@ -221,43 +158,51 @@ func open(ctx context.Context, c *config, secret []byte, log *slog.Logger) (s *s
 			Stale:     metrics.Skipped,
 		},
 	})
-	s.measure(metrics, jobs)
+	s.measure(metrics, s.jobs)
 
-	api := httpapi.Config{
-		Pipeline: s.pipeline, Assets: assets, Jobs: jobs, Auth: verifier, Log: log,
-		Images: images, Realtime: s.live, Metrics: metrics.Handler(), Web: web.Handler(), OpenAPI: loupe.OpenAPI,
-		Checks: []httpapi.Check{
-			{Name: "assets", Backend: "sqlite", Ping: db.Ping},
-			{Name: "queue", Backend: "sqlite", Ping: db.Ping},
-			{Name: "images", Backend: "disk", Ping: func(ctx context.Context) error { return pingImages(ctx, images) }},
-		},
-		MaxUpload: c.maxUpload, MaxInflight: c.maxInflight, CORSOrigins: c.corsOrigins, Observe: metrics.Request,
-	}
-	if c.local() {
-		api.LocalToken = func() (string, auth.User, error) {
-			user := auth.User{ID: localUser, Admin: true, Expires: time.Now().Add(localTokenTTL).Truncate(time.Second)}
-			token, err := auth.Mint(auth.Config{Secret: secret, UserClaim: c.userClaim}, user)
-			return token, user, err
+	api := httpapi.Config{Log: log, Metrics: metrics.Handler(), Checks: s.checks, Observe: metrics.Request}
+	if c.hasRole("api") {
+		api.Pipeline, api.Assets, api.Jobs, api.Auth = s.pipeline, s.assets, s.jobs, verifier
+		api.Images, api.Realtime, api.Web, api.OpenAPI = s.served, s.live, web.Handler(), loupe.OpenAPI
+		api.MaxUpload, api.MaxInflight, api.CORSOrigins = c.maxUpload, c.maxInflight, c.corsOrigins
+		if c.local() {
+			api.LocalToken = s.localToken(c)
 		}
 	}
 	s.handler = httpapi.New(api)
 	return s, nil
 }
 
+// openAuth returns what verifies tokens. A process that only works has nobody to verify, and no secret.
+func (s *server) openAuth(c *config) (*auth.Verifier, error) {
+	if !c.hasRole("api") {
+		return nil, nil
+	}
+	secret, err := c.secret()
+	if err != nil {
+		return nil, err
+	}
+	if len(secret) < minSecret {
+		s.log.Warn("JWT_SECRET is short: whoever has a token can guess it offline", "bytes", len(secret), "recommended", minSecret)
+	}
+	return auth.NewVerifier(auth.Config{Secret: secret, UserClaim: c.userClaim, AllowNoExpiry: c.allowNoExpiry})
+}
+
+// localToken returns what signs in whoever asks from this machine.
+func (s *server) localToken(c *config) func() (string, auth.User, error) {
+	return func() (string, auth.User, error) {
+		secret, err := c.secret()
+		if err != nil {
+			return "", auth.User{}, err
+		}
+		user := auth.User{ID: localUser, Admin: true, Expires: time.Now().Add(localTokenTTL).Truncate(time.Second)}
+		token, err := auth.Mint(auth.Config{Secret: secret, UserClaim: c.userClaim}, user)
+		return token, user, err
+	}
+}
+
 // localTokenTTL is how long the web app is signed in before it asks again.
 const localTokenTTL = 12 * time.Hour
-
-// pingImages asks the store for a picture that nobody has.
-func pingImages(ctx context.Context, images image.Store) error {
-	file, _, err := images.Open(ctx, image.NewKey(image.JPEG))
-	if errors.Is(err, image.ErrNotFound) {
-		return nil
-	}
-	if err == nil {
-		file.Close()
-	}
-	return err
-}
 
 // measure adds the figures that are asked for when somebody scrapes.
 func (s *server) measure(metrics *telemetry.Metrics, jobs queue.Admin) {
@@ -308,6 +253,9 @@ func (s *server) run(ctx context.Context, listener net.Listener) error {
 	group.Go(func() error { return ignoreClosed(server.Serve(listener)) })
 	group.Go(func() error {
 		defer close(drained)
+		if !slices.Contains(s.roles, "worker") {
+			return nil
+		}
 		return s.pipeline.Work(ctx)
 	})
 	group.Go(func() error { return s.pipeline.RunReconcile(ctx) })

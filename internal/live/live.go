@@ -18,11 +18,14 @@ import (
 // maxPayload bounds a message of a client, in bytes. Apps of this service have nothing to say but their token.
 const maxPayload = 64 << 10
 
-// Config is what a [Server] is made with. Auth, Missed and Log are required.
+// Config is what a [Server] is made with. Log is required; Auth and Missed are too where sockets connect.
 type Config struct {
 	Auth           *auth.Verifier
 	AllowedOrigins []string // origins whose pages may connect, besides our own. Default none.
 	Log            *slog.Logger
+
+	// Adapter shares the rooms with other processes. Default: they are this process's own.
+	Adapter func(*socketio.Namespace) socketio.Adapter
 
 	// Missed finds what an owner has missed since a moment; it is the pipeline's.
 	Missed func(ctx context.Context, owner string, since time.Time, deliver func(events []pipeline.Event, complete bool)) error
@@ -39,7 +42,7 @@ var _ pipeline.Notifier = (*Server)(nil)
 // New returns a server. [Server.Close] ends it.
 func New(c Config) *Server {
 	s := &Server{Config: c, io: socketio.NewServer(socketio.Config{
-		MaxPayload: maxPayload, AllowedOrigins: c.AllowedOrigins, Logger: c.Log,
+		MaxPayload: maxPayload, AllowedOrigins: c.AllowedOrigins, Logger: c.Log, Adapter: c.Adapter,
 	})}
 	s.io.Use(s.admit)
 	s.io.OnConnect(s.connected)

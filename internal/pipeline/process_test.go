@@ -280,7 +280,7 @@ func TestJobsOfOthersAreAdopted(t *testing.T) {
 			}
 			return a
 		}, 1, ""},
-		"a failed one": {func(t *testing.T, w *world) asset.Asset { return w.in(t, asset.Failed) }, 2, theirs},
+		"a failed one":  {func(t *testing.T, w *world) asset.Asset { return w.in(t, asset.Failed) }, 2, theirs},
 		"a partial one": {func(t *testing.T, w *world) asset.Asset { return w.in(t, asset.Partial) }, 2, theirs},
 		"an active one": {func(t *testing.T, w *world) asset.Asset { return w.in(t, asset.Active) }, 1, ""},
 	} {

@@ -298,6 +298,12 @@ func testTransitionSets(t *testing.T, w *world) {
 	if a = change(asset.Change{At: at, To: asset.Processing, NextRun: 2}); a.Run != 2 || a.JobID != asset.JobID(a.ID, 2) || a.Analysis == nil {
 		t.Errorf("next run: %+v", a)
 	}
+	if a = change(asset.Change{At: at, Adopt: "17"}); a.Run != 2 || a.JobID != "17" {
+		t.Errorf("another's job: %+v", a)
+	}
+	if a = change(asset.Change{At: at, NextRun: 3, Adopt: "another's"}); a.Run != 3 || a.JobID != "another's" {
+		t.Errorf("another's job, next run: %+v", a)
+	}
 	if a = change(asset.Change{At: at, Analysis: &asset.Analysis{Brand: &asset.Field{Value: "b"}}, To: asset.Active}); a.Analysis.Error != "" || a.Analysis.Brand == nil {
 		t.Errorf("an analysis replaces the one before: %+v", a.Analysis)
 	}

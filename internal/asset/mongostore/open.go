@@ -50,7 +50,10 @@ func Open(ctx context.Context, uri string, log *slog.Logger) (*Store, error) {
 	if err != nil {
 		return nil, uriError(uri, err)
 	}
-	s := &Store{client: client, assets: client.Database(database(uri)).Collection(collection)}
+	s := &Store{
+		client: client, assets: client.Database(database(uri)).Collection(collection),
+		where: strings.Join(opts.Hosts, ",") + "/" + database(uri),
+	}
 	if err := s.begin(ctx, log); err != nil {
 		_ = s.Close(ctx) // what is wrong is known
 		return nil, &openError{strings.Join(opts.Hosts, ","), err}

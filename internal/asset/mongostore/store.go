@@ -1,6 +1,7 @@
 package mongostore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -18,7 +19,11 @@ var _ asset.Store = (*Store)(nil)
 type Store struct {
 	client *mongo.Client
 	assets *mongo.Collection
+	where  string
 }
+
+// Where says which database it is, for people to read.
+func (s *Store) Where() string { return s.where }
 
 // Create implements [asset.Store].
 func (s *Store) Create(ctx context.Context, a asset.Asset, log ...asset.Entry) error {
@@ -188,7 +193,7 @@ func (s *Store) Transition(ctx context.Context, id string, c asset.Change) (asse
 		jobID = asset.JobID(id, c.NextRun)
 		e.put("loupe.run", c.NextRun)
 	}
-	e.put("processingJobId", jobID)
+	e.put("processingJobId", cmp.Or(c.Adopt, jobID))
 	if c.To != "" {
 		e.put("status", c.To)
 	}

@@ -76,6 +76,9 @@ func New(c Config) (*Store, error) {
 	return &Store{account: account, cfg: c, transport: newTransport(c.ConnectTimeout)}, nil
 }
 
+// Where says where the pictures are, for people to read.
+func (s *Store) Where() string { return s.delivery }
+
 // Close closes the connections that wait for the next request. The store stays usable.
 func (s *Store) Close() { s.transport.CloseIdleConnections() }
 
