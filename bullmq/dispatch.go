@@ -54,7 +54,7 @@ func (s *shift) dispatch(ctx context.Context, end context.CancelFunc, unwatched 
 	d := &dispatcher{shift: s}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for stopped := false; !stopped && !d.closed; {
+	for ctx.Err() == nil && !d.closed {
 		now := time.Now()
 		if c := d.next(now); c != nil {
 			d.make(c)
@@ -65,7 +65,6 @@ func (s *shift) dispatch(ctx context.Context, end context.CancelFunc, unwatched 
 		case <-s.wake:
 		case <-timer.C:
 		case <-ctx.Done():
-			stopped = true
 		}
 	}
 	if d.closed {

@@ -580,6 +580,27 @@ func TestStop(t *testing.T) {
 	wantAtRest(t, q)
 }
 
+// A worker stops however much there is to do.
+func TestStopWhileBusy(t *testing.T) {
+	t.Parallel()
+	q := newQueue(t, QueueConfig{})
+	addMany(t, q, 5000)
+	var runs atomic.Int32
+	some := make(chan struct{})
+	w := work(t, q, WorkerConfig{Concurrency: 10}, func(context.Context, *Job) (any, error) {
+		if runs.Add(1) == 100 {
+			close(some)
+		}
+		return nil, nil
+	})
+	<-some
+	w.stop()
+	if n, _ := do(t, q, "LLEN", "P:wait").AsInt64(); n < 1000 {
+		t.Errorf("only %d jobs still wait", n)
+	}
+	wantAtRest(t, q)
+}
+
 // A handler that does not return keeps neither the worker nor its job.
 func TestStopWithAHandlerThatGoesOn(t *testing.T) {
 	t.Parallel()
