@@ -2,6 +2,7 @@ package interop
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -225,6 +226,33 @@ var goOps = map[string]func(ctx context.Context, p *goPlace, args goArgs) (any, 
 			names = append(names, obj{"rawname": rawname})
 		}
 		return names, err
+	},
+
+	"upsertJobScheduler": func(ctx context.Context, p *goPlace, a goArgs) (any, error) {
+		template := to[struct {
+			Name string
+			Data json.RawMessage
+			Opts obj
+		}](a.at(2))
+		job := bullmq.NewJob{Name: cmp.Or(template.Name, a.id()), Options: goOptions(template.Opts)}
+		if template.Data != nil {
+			job.Data = template.Data
+		}
+		return goJob(p.queue.UpsertScheduler(ctx, a.id(), goRepeat(a.at(1)), job))
+	},
+	"removeJobScheduler": func(ctx context.Context, p *goPlace, a goArgs) (any, error) {
+		return nil, p.queue.RemoveScheduler(ctx, a.id())
+	},
+	"getJobSchedulers": func(ctx context.Context, p *goPlace, _ goArgs) (any, error) {
+		schedulers, err := p.queue.Schedulers(ctx, 0, -1)
+		all := []obj{}
+		for _, s := range schedulers {
+			all = append(all, obj{
+				"key": s.ID, "name": s.Name, "next": ms(s.Next), "every": s.Repeat.Every.Milliseconds(), "pattern": s.Repeat.Pattern, "tz": s.Repeat.Zone,
+				"limit": s.Repeat.Limit, "iterationCount": s.Count, "startDate": ms(s.Repeat.Start), "template": obj{"data": orNull(s.Data)},
+			})
+		}
+		return all, err
 	},
 
 	"listen": func(ctx context.Context, p *goPlace, a goArgs) (any, error) {
@@ -520,6 +548,30 @@ func goOptions(opts any) (o bullmq.JobOptions) {
 		o.OnFailure = bullmq.ParentForgets
 	}
 	return o
+}
+
+// goRepeat makes our schedule of Node's.
+func goRepeat(value any) bullmq.Repeat {
+	r := to[struct {
+		Every, Offset      int64
+		Pattern, TZ        string
+		Limit              int
+		StartDate, EndDate any
+		Immediately        bool
+	}](value)
+	date := func(value any) time.Time {
+		switch value := value.(type) {
+		case string:
+			return to[time.Time](value)
+		case float64:
+			return time.UnixMilli(int64(value))
+		}
+		return time.Time{}
+	}
+	return bullmq.Repeat{
+		Every: millis(r.Every), Offset: millis(r.Offset), Pattern: r.Pattern, Zone: r.TZ, Limit: r.Limit,
+		Start: date(r.StartDate), End: date(r.EndDate), Immediately: r.Immediately,
+	}
 }
 
 func goBackoff(value any) bullmq.Backoff {

@@ -41,7 +41,7 @@ var bullmqVersions = []struct{ number, pkg string }{
 func TestBullMQ(t *testing.T) {
 	t.Parallel()
 	f := startBullmqFleet(t)
-	checks := slices.Concat(bullmqAddChecks, bullmqEventChecks, bullmqWorkerChecks, bullmqFleetChecks, bullmqCrashChecks, bullmqPauseChecks, bullmqManageChecks, bullmqDedupChecks)
+	checks := slices.Concat(bullmqAddChecks, bullmqEventChecks, bullmqWorkerChecks, bullmqFleetChecks, bullmqCrashChecks, bullmqPauseChecks, bullmqManageChecks, bullmqDedupChecks, bullmqSchedulerChecks, bullmqFlowChecks)
 	slices.SortFunc(checks, func(a, b bullmqCheck) int { return a.number - b.number })
 	for _, v := range bullmqVersions {
 		t.Run(v.number, func(t *testing.T) {
@@ -123,7 +123,8 @@ type bullmqCase struct {
 	node    bullmqPeer // of that version
 	us      bullmqPeer
 	began   int64
-	alikes  int // calls of alike
+	alikes  int    // calls of alike
+	mask    string // name that dumps do not show, that of the queue if ""
 
 	mu   sync.Mutex
 	used map[bullmqPeer]bool
@@ -157,7 +158,7 @@ func (c *bullmqCase) in(t *testing.T) *bullmqCase {
 
 // on returns the same case on a further queue of the same test.
 func (c *bullmqCase) on(queue string) *bullmqCase {
-	d := &bullmqCase{T: c.T, bullmqPlace: c.bullmqPlace, fleet: c.fleet, version: c.version, node: c.node, us: c.us, began: c.began}
+	d := &bullmqCase{T: c.T, bullmqPlace: c.bullmqPlace, fleet: c.fleet, version: c.version, node: c.node, us: c.us, began: c.began, mask: c.mask}
 	d.Queue += "-" + queue
 	d.closed()
 	return d
