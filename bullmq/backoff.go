@@ -11,8 +11,9 @@ import (
 // 0 is no pause; a negative one fails the job. It is called concurrently.
 type BackoffStrategy func(attempts int, err error, job *Job) time.Duration
 
-// maxPause bounds what doubling can come to: it is all that a script can count with, and more than anybody waits.
-const maxPause = 100 * 365 * 24 * time.Hour
+// MaxPause is the longest time that a job waits for its next attempt, whatever doubling comes to, a strategy says or
+// [DelayFor] asks for.
+const MaxPause = 365 * 24 * time.Hour
 
 // backoff returns how long the job waits for its next attempt after so many; negative is that there is none. The error is
 // that its kind of backoff is not known here.
@@ -28,14 +29,14 @@ func (w *Worker) backoff(job *Job, attempts int, err error) (time.Duration, erro
 		if strategy == nil {
 			return 0, fmt.Errorf("no backoff strategy %q", b.Type)
 		}
-		return min(strategy(attempts, err, job), maxPause), nil
+		return min(strategy(attempts, err, job), MaxPause), nil
 	}
-	return jittered(min(base, maxPause), b.Jitter), nil
+	return jittered(min(base, MaxPause), b.Jitter), nil
 }
 
 // doubled is d doubled n times.
 func doubled(d time.Duration, n int) time.Duration {
-	return time.Duration(min(float64(d)*math.Pow(2, float64(n)), float64(maxPause)))
+	return time.Duration(min(float64(d)*math.Pow(2, float64(n)), float64(MaxPause)))
 }
 
 // jittered leaves the share j of d to chance.

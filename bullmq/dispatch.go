@@ -22,7 +22,7 @@ const (
 	retryAfter    = 50 * time.Millisecond // the first pause after a call that failed; it doubles
 	retryAtMost   = 2 * time.Second
 	restAtMost    = time.Minute
-	limitedAtMost = 5 * time.Second  // without looking whether the rate limit was lifted
+	limitedAtMost = time.Second      // without looking whether the rate limit was lifted
 	leaveWait     = 5 * time.Second  // for handlers to return once their contexts have ended because the worker stops
 	storeAtMost   = 10 * time.Second // for Redis to answer when the last outcomes are to be stored
 )

@@ -41,9 +41,9 @@ func Unrecoverable(err error) error {
 	return &instruction{kind: outcomeFailed, err: err}
 }
 
-// DelayFor returns an error with which a job starts once more after d. The attempt is not spent.
+// DelayFor returns an error with which a job starts once more after d, at most [MaxPause]. The attempt is not spent.
 func DelayFor(d time.Duration, reason string) error {
-	return &instruction{kind: outcomePostponed, delay: max(d, 0), err: errors.New(reason)}
+	return &instruction{kind: outcomePostponed, delay: max(0, min(d, MaxPause)), err: errors.New(reason)}
 }
 
 // HandBack returns an error with which a job is given back: it is the next to start. The attempt is not spent.
@@ -51,10 +51,10 @@ func HandBack(reason string) error {
 	return &instruction{kind: outcomeReturned, err: errors.New(reason)}
 }
 
-// RateLimited returns an error with which a job is given back, as with [HandBack], and none of the queue starts for d. Workers
-// of other languages obey only if they or the queue have a rate limit.
+// RateLimited returns an error with which a job is given back, as with [HandBack], and none of the queue starts for d or
+// until [Queue.RemoveRateLimit]. Workers of other languages obey only if they or the queue have a rate limit.
 func RateLimited(d time.Duration) error {
-	return &instruction{kind: outcomeLimited, delay: max(d, time.Millisecond), err: fmt.Errorf("rate limited for %s", d)}
+	return &instruction{kind: outcomeLimited, delay: max(time.Millisecond, min(d, MaxPause)), err: fmt.Errorf("rate limited for %s", d)}
 }
 
 // outcomeKind is what becomes of a job, as finish.lua names it.

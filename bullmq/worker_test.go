@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/redis/rueidis"
 )
 
 // crew is a worker that runs.
@@ -875,6 +877,92 @@ func TestWorkerRunsOnce(t *testing.T) {
 	stop()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// A context that never ends is one as good as others; then only the client's end ends the worker.
+func TestWorkerUntilItsClientIsClosed(t *testing.T) {
+	t.Parallel()
+	q := newQueue(t, QueueConfig{})
+	client := connect(t, sharedRedis.start(t))
+	id := add(t, q, JobOptions{})
+	done := make(chan string, 1)
+	w, err := NewWorker(client, q.name, nothing, WorkerConfig{Prefix: q.config.Prefix, Hooks: Hooks{Ended: func(job *Job, _ End) { done <- job.ID }}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error)
+	go func() { ended <- w.Run(context.Background()) }()
+	if got := <-done; got != id {
+		t.Errorf("job %s has ended", got)
+	}
+	client.Close()
+	add(t, q, JobOptions{})
+	if err := <-ended; !errors.Is(err, rueidis.ErrClosing) {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+// A server that may evict jobs is told of.
+func TestWorkerWarnsOfEviction(t *testing.T) {
+	t.Parallel()
+	for policy, warned := range map[string]bool{"noeviction": false, "allkeys-lru": true} {
+		q := own(t, startOwnRedis(t, "--maxmemory-policy", policy).addr())
+		var log lockedBuffer
+		w := work(t, q, WorkerConfig{Log: slog.New(slog.NewTextHandler(&log, nil))}, nothing)
+		id := add(t, q, JobOptions{})
+		eventually(t, "the end", func() bool { return w.ends.has(id + " completed") })
+		w.stop()
+		if got := strings.Count(log.String(), "maxmemory-policy"); (got == 1) != warned || got > 1 {
+			t.Errorf("%s: warned %d times:\n%s", policy, got, log.String())
+		}
+	}
+}
+
+// lockedBuffer collects what several goroutines write.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// Without a rate anywhere a limit that was set by hand holds, for all workers, until it is lifted.
+func TestRateLimitByHand(t *testing.T) {
+	t.Parallel()
+	q := newQueue(t, QueueConfig{})
+	id := add(t, q, JobOptions{})
+	handler := func(_ context.Context, job *Job) (any, error) {
+		if job.ID == "1" && job.AttemptsStarted == 1 {
+			return nil, RateLimited(time.Hour)
+		}
+		return nil, nil
+	}
+	a, b := work(t, q, WorkerConfig{}, handler), work(t, q, WorkerConfig{}, handler)
+	eventually(t, "the limit", func() bool { return a.ends.has(id+" returned") || b.ends.has(id+" returned") })
+	other := add(t, q, JobOptions{})
+	for range 50 {
+		<-time.After(time.Millisecond)
+		if a.ends.count()+b.ends.count() != 1 {
+			t.Fatalf("ends %q, %q", a.ends.all, b.ends.all)
+		}
+	}
+	if err := q.RemoveRateLimit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the ends", func() bool { return a.ends.count()+b.ends.count() == 3 })
+	if state, err := q.State(t.Context(), other); err != nil || state != StateCompleted {
+		t.Errorf("state %s, %v", state, err)
 	}
 }
 
