@@ -234,7 +234,7 @@ func TestServerRefusesToStart(t *testing.T) {
 		"directory in use":    {s.environ, []string{"serve"}, exitError, "is in use by another loupe"},
 		"directory is a file": {[]string{"PORT=0", "LOUPE_DATA_DIR=cli_test.go"}, []string{"serve"}, exitError, "LOUPE_DATA_DIR"},
 		"no Redis":            {[]string{"REDIS_URL=redis://:hush@127.0.0.1:1", "PORT=0", "LOUPE_DATA_DIR=" + t.TempDir()}, []string{"serve"}, exitError, "REDIS_URL: Redis at 127.0.0.1:1: "},
-		"no Mongo":            {[]string{"MONGODB_URI=mongodb://u:hush@127.0.0.1:1/x?serverSelectionTimeoutMS=100", "PORT=0"}, []string{"serve"}, exitError, "MONGODB_URI: mongodb at 127.0.0.1:1: "},
+		"no Mongo":            {[]string{"MONGODB_URI=mongodb://u:hush@127.0.0.1:1/x?serverSelectionTimeoutMS=100", "PORT=0", "LOUPE_DATA_DIR=" + t.TempDir()}, []string{"serve"}, exitError, "MONGODB_URI: mongodb at 127.0.0.1:1: "},
 		"no Cloudinary":       {[]string{"CLOUDINARY_URL=cloudinary://k", "PORT=0", "LOUPE_DATA_DIR=" + t.TempDir()}, []string{"serve"}, exitError, "CLOUDINARY_URL: "},
 		"half a server":       {[]string{"LOUPE_ROLES=api"}, []string{"serve"}, exitError, "LOUPE_ROLES"},
 		"arguments":           {nil, []string{"serve", "now"}, exitUsage, "takes no arguments"},
