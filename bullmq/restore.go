@@ -10,7 +10,7 @@ import (
 
 var restoreScript = newScript("restore")
 
-// ErrJobExists: a job has that id already, in whatever state.
+// ErrJobExists says that a job has that id already, in whatever state.
 var ErrJobExists = errors.New("job exists already")
 
 // SavedJob is a job of another queue, or of another kind of queue, as it was there.

@@ -80,13 +80,17 @@ func (q *Queue) Enqueue(ctx context.Context, id string, data json.RawMessage) er
 }
 
 func (q *Queue) add(ctx context.Context, id string, data json.RawMessage) (*bullmq.Job, error) {
-	return q.jobs.Add(ctx, jobName, data, bullmq.JobOptions{
+	return q.jobs.Add(ctx, jobName, data, q.options(id))
+}
+
+func (q *Queue) options(id string) bullmq.JobOptions {
+	return bullmq.JobOptions{
 		ID:               id,
 		Attempts:         q.config.Attempts,
 		Backoff:          bullmq.Exponential(q.config.Backoff),
 		RemoveOnComplete: bullmq.KeepFor(q.config.KeepDone),
 		RemoveOnFail:     bullmq.KeepFor(q.config.KeepFailed),
-	})
+	}
 }
 
 // Ping returns nil if Redis answers.
