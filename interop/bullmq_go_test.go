@@ -471,9 +471,13 @@ func goJobs(jobs []*bullmq.Job, err error) (any, error) {
 	return all, err
 }
 
+// orNull is a value as JSON: null if there is none, and a string if what is stored is no JSON.
 func orNull(raw json.RawMessage) json.RawMessage {
-	if raw == nil {
+	switch {
+	case raw == nil:
 		return json.RawMessage("null")
+	case !json.Valid(raw):
+		return encode(string(raw))
 	}
 	return raw
 }

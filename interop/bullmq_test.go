@@ -41,7 +41,8 @@ var bullmqVersions = []struct{ number, pkg string }{
 func TestBullMQ(t *testing.T) {
 	t.Parallel()
 	f := startBullmqFleet(t)
-	checks := slices.Concat(bullmqAddChecks, bullmqEventChecks, bullmqWorkerChecks, bullmqFleetChecks, bullmqCrashChecks, bullmqPauseChecks, bullmqManageChecks, bullmqDedupChecks, bullmqSchedulerChecks, bullmqFlowChecks)
+	checks := slices.Concat(bullmqAddChecks, bullmqEventChecks, bullmqWorkerChecks, bullmqFleetChecks, bullmqCrashChecks, bullmqPauseChecks, bullmqManageChecks, bullmqDedupChecks, bullmqSchedulerChecks, bullmqFlowChecks,
+		bullmqBoardChecks, bullmqHostileChecks)
 	slices.SortFunc(checks, func(a, b bullmqCheck) int { return a.number - b.number })
 	for _, v := range bullmqVersions {
 		t.Run(v.number, func(t *testing.T) {
