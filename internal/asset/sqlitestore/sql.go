@@ -15,6 +15,8 @@ var (
 	deleteSQL string
 	//go:embed sql/unfinished.sql
 	unfinishedSQL string
+	//go:embed sql/all.sql
+	allSQL string
 
 	//go:embed sql/append.sql
 	appendSQL string
