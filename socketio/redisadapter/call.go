@@ -83,11 +83,15 @@ func (a *Adapter) others(ctx context.Context) (int, error) {
 	if client == nil || !l.up() { // answers would not arrive
 		return 0, ErrAway
 	}
-	reply, err := (*client).Do(ctx, (*client).B().PubsubNumsub().Channel(a.channels.request).Build()).AsIntMap()
-	if err != nil {
-		return 0, fmt.Errorf("%w: %w", ErrAway, err)
+	var servers int64
+	for _, node := range (*client).Nodes() { // of a Redis Cluster each counts its own subscribers
+		reply, err := node.Do(ctx, node.B().PubsubNumsub().Channel(a.channels.request).Build()).AsIntMap()
+		if err != nil {
+			return 0, fmt.Errorf("%w: %w", ErrAway, err)
+		}
+		servers += reply[a.channels.request]
 	}
-	return int(reply[a.channels.request]) - 1, nil
+	return int(servers) - 1, nil
 }
 
 // Servers returns how many servers there are in the namespace, this one included.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os/exec"
@@ -621,6 +622,75 @@ func TestLostSocketMissesNothing(t *testing.T) {
 	w.Expect("b:\x01")
 	if got := w.Read(); !strings.Contains(got, hello.SID) {
 		t.Errorf("and is then told %q", got)
+	}
+}
+
+// On a Redis Cluster servers that know different nodes share rooms like others, all are counted, and what one emits
+// arrives in order. While the node that they publish at is away, messages wait as they do for any Redis.
+func TestRedisCluster(t *testing.T) {
+	t.Parallel()
+	nodes := testenv.StartRedisCluster(t)
+	var servers []*server
+	var sockets []*socket
+	for i := range 6 {
+		s := serve(t, &redis{addr: nodes[i%len(nodes)].Address}, redisadapter.Config{HoldFor: 100 * time.Millisecond}).ready(t)
+		servers, sockets = append(servers, s), append(sockets, s.connect(t, fmt.Sprint("at ", i), "x"))
+	}
+	for i, s := range servers {
+		if n, err := s.cluster.Of("/").Servers(testContext(t)); n != len(servers) || err != nil {
+			t.Errorf("server %d counts %d servers, %v", i, n, err)
+		}
+		if listed, err := s.cluster.Of("/").FetchSockets(testContext(t), socketio.Target{Rooms: []string{"x"}}); len(listed) != len(servers) || err != nil {
+			t.Errorf("server %d lists %d sockets, %v", i, len(listed), err)
+		}
+	}
+	const each = 50
+	for n := range each {
+		for from, s := range servers {
+			s.To("x").Emit("event", from, n)
+		}
+	}
+	for _, k := range sockets {
+		got := make([]int, len(servers))
+		for range each * len(servers) {
+			var from, n int
+			if _, err := fmt.Sscanf(k.next(t), "event %d,%d", &from, &n); err != nil || n != got[from] {
+				t.Fatalf("%s gets event %d of server %d, %v, want %d", k.name, n, from, err, got[from])
+			}
+			got[from]++
+		}
+	}
+
+	nodes[0].Kill()
+	failed := make([]int64, len(servers))
+	for i, s := range servers {
+		held := func(n int64) {
+			eventually(t, "messages to be held up", func() bool {
+				s.Emit("waits")
+				return s.cluster.Stats().Dropped >= n
+			})
+		}
+		held(1)
+		failed[i] = s.cluster.Stats().Failed // those on their way
+		held(50)
+		s.ready(t) // at another node
+	}
+	nodes[0].Restart(t)
+	for from, s := range servers {
+		back := fmt.Sprint("back ", from)
+		heard := map[*socket]bool{}
+		eventually(t, "everybody to hear of server "+fmt.Sprint(from), func() bool { // the node has to find the others first
+			s.Emit("back", from)
+			for _, k := range sockets {
+				for len(k.events) > 0 {
+					heard[k] = <-k.events == back || heard[k]
+				}
+			}
+			return len(heard) == len(sockets) && !slices.Contains(slices.Collect(maps.Values(heard)), false)
+		})
+		if st := s.cluster.Stats(); st.Failed != failed[from] || st.Malformed != 0 {
+			t.Errorf("stats %+v, want %d failed", st, failed[from])
+		}
 	}
 }
 

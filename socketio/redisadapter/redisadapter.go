@@ -18,7 +18,8 @@
 // Who can publish to Redis can send anything to any client. Whatever comes from there is checked all the same: a message
 // that is none is logged and dropped. Nothing goes there that is known to kill a Node server.
 //
-// Redis Cluster, and the recovery of a socket at another process than it was lost at, are not supported.
+// On a Redis Cluster everything goes through every node, as it does with the classic adapter of Node: more nodes make
+// rooms no faster. The recovery of a socket at another process than it was lost at is not supported.
 package redisadapter
 
 import (
@@ -90,7 +91,6 @@ func (c Config) withDefaults() Config {
 	const buffer = 64 << 10
 	o := &c.Options
 	o.DisableCache, o.DisableRetry, o.PipelineMultiplex = true, true, -1
-	o.ForceSingleClient = o.Sentinel.MasterSet == ""
 	o.ReadBufferEachConn = cmp.Or(o.ReadBufferEachConn, buffer)
 	o.WriteBufferEachConn = cmp.Or(o.WriteBufferEachConn, buffer)
 	return c

@@ -3,6 +3,9 @@ package redisadapter
 import (
 	"cmp"
 	"context"
+	"maps"
+	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -17,6 +20,7 @@ type link struct {
 
 	client  atomic.Pointer[rueidis.Client] // nil until Redis was reached first
 	suspend atomic.Bool                    // publishing failed; Redis must be asked before it is tried again
+	turn    int                            // which node of a cluster was subscribed at; the subscribing goroutine's own
 
 	mu       sync.Mutex // protects following
 	byName   map[string]*Adapter
@@ -31,6 +35,7 @@ func (l *link) init(cfg *Config, stats *counters) {
 	l.outage = outage{log: cfg.Logger, stats: stats}
 	l.byName = make(map[string]*Adapter)
 	l.changed = make(chan struct{})
+	l.turn = rand.IntN(1 << 20)
 	if cfg.Client != nil {
 		l.client.Store(&cfg.Client)
 	}
@@ -104,7 +109,8 @@ func (l *link) reach(ctx context.Context) (rueidis.Client, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.RequestTimeout)
 	defer cancel()
-	if err := (*client).Do(ctx, (*client).B().Ping().Build()).Error(); err != nil {
+	// By DoMulti, as messages go: of a Redis Cluster it asks the node that they are published at, always the same one.
+	if err := (*client).DoMulti(ctx, (*client).B().Ping().Build())[0].Error(); err != nil {
 		return nil, err
 	}
 	l.suspend.Store(false)
@@ -148,7 +154,7 @@ func (c *Cluster) receive(ctx context.Context) (subscribed bool, err error) {
 		client = &made
 		l.client.Store(client)
 	}
-	conn, release := (*client).Dedicate()
+	conn, release := l.node(*client).Dedicate()
 	defer release()
 	defer conn.Close()
 	lost := conn.SetPubSubHooks(rueidis.PubSubHooks{OnMessage: func(m rueidis.PubSubMessage) { c.dispatch(ctx, m) }})
@@ -173,6 +179,16 @@ func (c *Cluster) receive(ctx context.Context) (subscribed bool, err error) {
 			return subscribed, ctx.Err()
 		}
 	}
+}
+
+// node returns the server to subscribe at. Any node of a Redis Cluster will do; when one is lost it is the next's turn.
+func (l *link) node(client rueidis.Client) rueidis.Client {
+	nodes := client.Nodes()
+	if len(nodes) == 0 {
+		return client
+	}
+	l.turn++
+	return nodes[slices.Sorted(maps.Keys(nodes))[l.turn%len(nodes)]]
 }
 
 // join subscribes adapters.
