@@ -51,7 +51,7 @@ func (s *Socket) connect(auth json.RawMessage) {
 func (s *Socket) begin(cancel context.CancelFunc) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.cancel = cancel
+	s.job.cancel = cancel
 	return s.state != disconnected
 }
 
@@ -85,9 +85,9 @@ func (s *Socket) enter(missed []packet.Encoded, rooms []string) bool {
 		return false
 	}
 	for _, p := range missed {
-		s.held = appendMessages(s.held, p)
+		s.job.held = appendMessages(s.job.held, p)
 	}
-	s.held = appendMessages(s.held, packet.EncodeConnect(packet.Connect, s.ns.name, []byte(hello)))
+	s.job.held = appendMessages(s.job.held, packet.EncodeConnect(packet.Connect, s.ns.name, []byte(hello)))
 	s.state = opening
 	s.mu.Unlock()
 
@@ -109,6 +109,6 @@ func (s *Socket) release() {
 	}
 	s.state = connected
 	s.conn.settle()
-	_ = s.conn.eng.Send(s.held...) // an error means that the client is gone
-	s.held = nil
+	_ = s.conn.eng.Send(s.job.held...) // an error means that the client is gone
+	s.job.held = nil
 }

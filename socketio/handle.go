@@ -26,9 +26,9 @@ func (e event) cost() int {
 // send yet.
 func (s *Socket) receive(e event) bool {
 	s.mu.Lock()
-	for s.state == connected && s.queueBytes > 0 && s.queueBytes+e.cost() > s.ns.srv.cfg.MaxReceiveBuffer {
+	for s.state == connected && s.job != nil && s.job.queueBytes > 0 && s.job.queueBytes+e.cost() > s.ns.srv.cfg.MaxReceiveBuffer {
 		free := make(chan struct{})
-		s.queueFree = free
+		s.job.queueFree = free
 		s.mu.Unlock()
 		<-free
 		s.mu.Lock()
@@ -40,25 +40,20 @@ func (s *Socket) receive(e event) bool {
 	case disconnected:
 		return true // it could not know
 	}
-	s.queue = append(s.queue, e)
-	s.queueBytes += e.cost()
-	s.wake()
+	if s.job == nil {
+		s.job = &job{}
+		s.ns.srv.running.Add(1)
+		go s.work()
+	}
+	s.job.queue = append(s.job.queue, e)
+	s.job.queueBytes += e.cost()
 	return true
 }
 
-func (s *Socket) freeReceiver() {
-	if s.queueFree != nil {
-		close(s.queueFree)
-		s.queueFree = nil
-	}
-}
-
-// wake makes sure that a goroutine runs the handlers.
-func (s *Socket) wake() {
-	if !s.running {
-		s.running = true
-		s.ns.srv.running.Add(1)
-		go s.work()
+func (j *job) freeReceiver() {
+	if j.queueFree != nil {
+		close(j.queueFree)
+		j.queueFree = nil
 	}
 }
 
@@ -79,24 +74,24 @@ func (s *Socket) run() {
 func (s *Socket) next() func() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.cancel != nil {
-		s.cancel()
-		s.cancel = nil
+	j := s.job
+	if j.cancel != nil {
+		j.cancel()
+		j.cancel = nil
 	}
-	if len(s.queue) > 0 {
-		e := s.queue[0]
-		s.queue[0] = event{}
-		s.queue = s.queue[1:]
-		s.queueBytes -= e.cost()
-		s.freeReceiver()
+	if len(j.queue) > 0 {
+		e := j.queue[0]
+		j.queue[0] = event{}
+		j.queue = j.queue[1:]
+		j.queueBytes -= e.cost()
+		j.freeReceiver()
 		return s.handling(e)
 	}
-	s.queue = nil
 	if s.state != disconnected {
-		s.running = false
+		s.job = nil
 		return nil
 	}
-	f, reason := s.onDisconnect, s.reason // running stays true: there is nothing to do after this
+	f, reason := s.onDisconnect, j.reason // the job stays: there is nothing to do after this
 	s.onDisconnect = nil
 	if f == nil {
 		return nil
@@ -114,7 +109,7 @@ func (s *Socket) handling(e event) func() {
 		return func() {}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	if s.cancel = cancel; s.state == disconnected {
+	if s.job.cancel = cancel; s.state == disconnected {
 		cancel()
 	}
 	return func() { handler(ctx, &Event{Socket: s, Name: e.name, Args: e.args, id: e.id}) }

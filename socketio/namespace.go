@@ -43,7 +43,7 @@ func (ns *Namespace) Name() string { return ns.name }
 type Handshake struct {
 	Namespace  string
 	Auth       json.RawMessage // the client's auth object; {} if it has none
-	Header     http.Header     // of its first request, those that [Config.KeepHeaders] names; not to be changed
+	Header     http.Header     // of its first request, those that [Config.KeepHeaders] names
 	Query      url.Values      // of its first request
 	RemoteAddr string          // where that came from, as in [http.Request]
 

@@ -30,20 +30,25 @@ type Socket struct {
 
 	mu           sync.Mutex // protects following
 	state        state
-	reason       Reason             // once closed
-	held         []engineio.Message // the CONNECT packet and what was sent before it; nil once they left
-	heldBytes    int
 	handlers     map[string]Handler
 	onDisconnect func(Reason)
 	acks         map[int64]func(answer)
+	expiry       *timers.Timer // nil until DisconnectAt is used
+	job          *job          // nil while there is nothing to do
+}
 
-	expiry *timers.Timer // nil until DisconnectAt is used
+// job is what a goroutine does that connects a socket or runs its handlers. An idle socket has none, for it should cost
+// little.
+type job struct {
+	held      []engineio.Message // the CONNECT packet and what was sent before it; nil once they left
+	heldBytes int
 
 	queue      []event
 	queueBytes int
 	queueFree  chan struct{} // not nil while receive waits for room; closed when there is some
-	running    bool          // a goroutine connects the socket or runs handlers
-	cancel     context.CancelFunc
+
+	cancel context.CancelFunc // of what is being done; may be nil
+	reason Reason             // once disconnected
 }
 
 type state byte
@@ -56,7 +61,7 @@ const (
 )
 
 func newSocket(ns *Namespace, c *connection) *Socket {
-	return &Socket{id: sid.New(), ns: ns, conn: c, running: true}
+	return &Socket{id: sid.New(), ns: ns, conn: c, job: &job{}}
 }
 
 // ID names the socket among all. It is no secret: the client may show it to others.
@@ -204,13 +209,13 @@ func (s *Socket) send(ms []engineio.Message) error {
 		return nil
 	case opening:
 		for _, m := range ms {
-			s.heldBytes += len(m.Data) + engineio.MessageOverhead
+			s.job.heldBytes += len(m.Data) + engineio.MessageOverhead
 		}
-		if s.heldBytes > s.ns.srv.cfg.MaxSendBuffer {
+		if s.job.heldBytes > s.ns.srv.cfg.MaxSendBuffer {
 			s.conn.eng.Close(SlowConsumer)
 			return ErrDisconnected
 		}
-		s.held = append(s.held, ms...)
+		s.job.held = append(s.job.held, ms...)
 		return nil
 	default:
 		return ErrDisconnected
@@ -233,27 +238,29 @@ func (s *Socket) end(reason Reason) {
 		s.mu.Unlock()
 		return
 	}
-	s.state, s.reason, s.held = disconnected, reason, nil
+	s.state = disconnected
+	idle := s.job == nil
+	if idle { // counted now, while the connection is sure to be open
+		s.job = &job{}
+		s.ns.srv.running.Add(1)
+	}
+	j := s.job
+	j.reason, j.held = reason, nil
 	switch reason {
 	case ClientDisconnect, TransportClose, TransportError: // what the client said before it left still counts
 	default:
-		s.queue, s.queueBytes = nil, 0
+		j.queue, j.queueBytes = nil, 0
 	}
-	if s.cancel != nil {
-		s.cancel()
+	if j.cancel != nil {
+		j.cancel()
 	}
 	if s.expiry != nil {
 		s.ns.srv.timers.Stop(s.expiry)
 	}
-	s.freeReceiver()
+	j.freeReceiver()
 	for id, told := range s.acks {
 		delete(s.acks, id)
 		told(answer{err: ErrDisconnected})
-	}
-	runs := s.running
-	if !runs { // counted now, while the connection is sure to be open
-		s.running = true
-		s.ns.srv.running.Add(1)
 	}
 	s.mu.Unlock()
 
@@ -266,7 +273,7 @@ func (s *Socket) end(reason Reason) {
 			h.end(s, rooms, reason != ServerDisconnect && reason != ClientDisconnect)
 		}
 	}
-	if !runs {
+	if idle {
 		go s.work()
 	}
 }

@@ -26,18 +26,15 @@ type Conn struct {
 	srv    *Server
 	id     string
 	remote string
-	query  string
-	header http.Header
+	kept   string   // of the handshake request: the query, then the kept headers, a line each
 	recv   Receiver // set by open
 
 	mu      sync.Mutex // protects following
-	reason  Reason     // once closed
 	ws      *websocket // nil while on polling
 	polling *polling   // nil once on a WebSocket
 
 	state    state // the flags stand together, for they then fit into one word
 	flushing bool  // a goroutine writes to ws
-	draining bool  // a goroutine tells recv
 	pinged   bool  // a pong is due
 	extended bool  // the wait for it was extended
 
@@ -45,13 +42,19 @@ type Conn struct {
 	outBytes int           // of out and of what is being written, by cost
 	wroteAt  time.Duration // last progress of the writing
 
-	in      []packet      // waiting for recv; only messages
-	inBytes int           // of in and of what is being told, by cost
-	inFree  chan struct{} // not nil while readers wait for room; closed when there is some
+	news *news // nil while there is nothing to tell recv
 
 	timer   timers.Timer
 	beatAt  time.Duration // next ping, or the end of the wait for its pong
 	closeAt time.Duration // of CloseAfter; 0 is never
+}
+
+// news is what a goroutine tells the Receiver. An idle session has none, for it should cost little.
+type news struct {
+	messages []packet      // waiting
+	bytes    int           // of messages and of what is being told, by cost
+	free     chan struct{} // not nil while readers wait for room; closed when there is some
+	reason   Reason        // of the end, told last
 }
 
 type state byte
@@ -62,26 +65,20 @@ const (
 	stateClosed
 )
 
-// newConn makes a session for a handshake request, nil if it carries more than is kept.
+// newConn makes a session for a handshake request, nil if it carries more than is kept, or a line break, which none from
+// an HTTP server does.
 func newConn(s *Server, r *http.Request) *Conn {
-	c := &Conn{srv: s, id: sid.New(), remote: r.RemoteAddr, query: strings.Clone(r.URL.RawQuery)}
-	kept := len(c.query)
+	lines := []string{r.URL.RawQuery}
 	for _, name := range s.cfg.KeepHeaders {
-		values := r.Header.Values(name)
-		if len(values) == 0 {
-			continue
-		}
-		if c.header == nil {
-			c.header = make(http.Header)
-		}
-		for _, v := range values {
-			kept += len(name) + len(v)
-			c.header.Add(name, strings.Clone(v))
+		for _, v := range r.Header.Values(name) {
+			lines = append(lines, name+":"+v)
 		}
 	}
-	if kept > maxKept {
+	kept := strings.Clone(strings.Join(lines, "\n")) // the request's memory is the HTTP server's
+	if len(kept) > maxKept || strings.Count(kept, "\n") >= len(lines) {
 		return nil
 	}
+	c := &Conn{srv: s, id: sid.New(), remote: r.RemoteAddr, kept: kept}
 	c.timer.Func = c.tick
 	return c
 }
@@ -92,13 +89,22 @@ func (c *Conn) ID() string { return c.id }
 // RemoteAddr is the network address that the handshake came from, as in [http.Request]: a proxy's, if there is one.
 func (c *Conn) RemoteAddr() string { return c.remote }
 
-// Header has the headers of the handshake request that [Config.KeepHeaders] names. It must not be changed.
-func (c *Conn) Header() http.Header { return c.header }
+// Header has the headers of the handshake request that [Config.KeepHeaders] names.
+func (c *Conn) Header() http.Header {
+	h := make(http.Header)
+	_, lines, _ := strings.Cut(c.kept, "\n")
+	for line := range strings.Lines(lines) {
+		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ":")
+		h.Add(name, value)
+	}
+	return h
+}
 
 // Query is the query of the handshake request.
 func (c *Conn) Query() url.Values {
-	q, _ := url.ParseQuery(c.query)
-	return q
+	query, _, _ := strings.Cut(c.kept, "\n")
+	values, _ := url.ParseQuery(query)
+	return values
 }
 
 // WebSocket tells whether the session is on a WebSocket now; if not, it is on polling.
@@ -182,8 +188,9 @@ func (c *Conn) open(recv Receiver, ws *websocket) {
 	}
 	c.recv = recv
 	if c.state == stateClosed { // the server was closed meanwhile
-		c.state = stateOpen
-		c.end(c.reason, ending{goodbye: true})
+		reason := c.news.reason
+		c.state, c.news = stateOpen, nil
+		c.end(reason, ending{goodbye: true})
 		return
 	}
 	c.state = stateOpen
@@ -237,17 +244,19 @@ func (c *Conn) end(reason Reason, e ending) {
 	case stateClosed:
 		return
 	case stateOpening: // open will see it
-		c.state, c.reason = stateClosed, reason
+		c.state, c.news = stateClosed, &news{reason: reason}
 		return
 	}
-	c.state, c.reason = stateClosed, reason
+	c.state = stateClosed
 	if !e.flush {
 		c.out, c.outBytes = nil, 0
 	}
+	n := c.tell()
+	n.reason = reason
 	if !reason.clients() {
-		c.in, c.inBytes = nil, 0
+		n.messages, n.bytes = nil, 0
 	}
-	c.freeReader()
+	n.freeReaders()
 	if c.ws != nil {
 		c.srv.timers.Stop(&c.timer)
 		c.srv.remove(c)
@@ -261,17 +270,16 @@ func (c *Conn) end(reason Reason, e ending) {
 	} else {
 		c.endPolling(e)
 	}
-	c.tell()
 }
 
 // deliver hands a message to the Receiver. It blocks while too many wait.
 func (c *Conn) deliver(p packet) {
 	c.mu.Lock()
-	for c.state == stateOpen && c.inBytes > 0 && c.inBytes+p.cost() > c.srv.cfg.MaxReceiveBuffer {
-		if c.inFree == nil {
-			c.inFree = make(chan struct{})
+	for c.state == stateOpen && c.news != nil && c.news.bytes > 0 && c.news.bytes+p.cost() > c.srv.cfg.MaxReceiveBuffer {
+		if c.news.free == nil {
+			c.news.free = make(chan struct{})
 		}
-		free := c.inFree
+		free := c.news.free
 		c.mu.Unlock()
 		<-free
 		c.mu.Lock()
@@ -280,52 +288,53 @@ func (c *Conn) deliver(p packet) {
 	if c.state != stateOpen {
 		return
 	}
-	c.in = append(c.in, p)
-	c.inBytes += p.cost()
-	c.tell()
+	n := c.tell()
+	n.messages = append(n.messages, p)
+	n.bytes += p.cost()
 }
 
-// freeReader wakes those who wait for room.
-func (c *Conn) freeReader() {
-	if c.inFree != nil {
-		close(c.inFree)
-		c.inFree = nil
+// freeReaders wakes those who wait for room.
+func (n *news) freeReaders() {
+	if n.free != nil {
+		close(n.free)
+		n.free = nil
 	}
 }
 
-// tell makes sure that a goroutine tells the Receiver.
-func (c *Conn) tell() {
-	if !c.draining {
-		c.draining = true
+// tell makes sure that a goroutine tells the Receiver what is added to the news before mu is let go.
+func (c *Conn) tell() *news {
+	if c.news == nil {
+		c.news = &news{}
 		c.srv.running.Add(1)
-		go c.drain()
+		go c.drain(c.news)
 	}
+	return c.news
 }
 
 // drain tells the Receiver all there is to tell.
-func (c *Conn) drain() {
+func (c *Conn) drain(n *news) {
 	defer c.srv.running.Done()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for len(c.in) > 0 {
-		batch := c.in
-		c.in = nil
+	for len(n.messages) > 0 {
+		batch := n.messages
+		n.messages = nil
 		for _, p := range batch {
 			c.mu.Unlock()
 			c.recv.Receive(Message{Data: p.data, Binary: p.binary})
 			c.mu.Lock()
-			c.inBytes = max(0, c.inBytes-p.cost())
-			c.freeReader()
-			if c.state == stateClosed && !c.reason.clients() {
+			n.bytes = max(0, n.bytes-p.cost())
+			n.freeReaders()
+			if c.state == stateClosed && !n.reason.clients() {
 				break
 			}
 		}
 	}
 	if c.state != stateClosed {
-		c.draining = false
+		c.news = nil
 		return
 	}
-	reason := c.reason // draining stays true: there is nothing to tell after this
+	reason := n.reason // the news stay: there are none after this
 	c.mu.Unlock()
 	c.recv.Closed(reason)
 	c.srv.running.Done()

@@ -3,6 +3,7 @@ package engineio_test
 import (
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -172,6 +173,12 @@ func TestKeptOfTheRequest(t *testing.T) {
 		}
 		if got := c.Query()["a"]; strings.Join(got, " ") != "1 2" {
 			t.Errorf("query %v", got)
+		}
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/engine.io/?EIO=4&transport=polling", nil)
+		r.Header["X-Kept"] = []string{"k\nX-Forged: f"} // as only the server's own code could do it
+		w := httptest.NewRecorder()
+		if h.server.ServeHTTP(w, r); w.Code != 400 {
+			t.Errorf("a header of two lines: %d", w.Code)
 		}
 		if c.RemoteAddr() == "" || c.WebSocket() {
 			t.Errorf("remote %q, on a WebSocket: %t", c.RemoteAddr(), c.WebSocket())

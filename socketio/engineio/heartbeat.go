@@ -38,7 +38,7 @@ func (c *Conn) checkTimes() {
 	case c.closeAt != 0 && now >= c.closeAt:
 		c.end(ForcedServerClose, ending{flush: true, goodbye: true, linger: true})
 	case now < c.beatAt || !c.pinged:
-	case c.inFree != nil:
+	case c.news != nil && c.news.free != nil:
 		c.beatAt = now + cfg.PingTimeout // the pong may be there, but it is the Receiver that is behind
 	default:
 		c.end(PingTimeout, ending{goodbye: true})
