@@ -68,6 +68,22 @@ const (
 	fieldCancel          = "cxl"          // ours: why the job is to be cancelled
 )
 
+// Fields of a scheduler's hash, with those that its jobs have too: name, data and opts.
+const fieldIterations = "ic" // how many jobs it has made
+
+// Parts of a schedule: fields of its scheduler's hash, and members of the option repeat of its jobs.
+const (
+	repeatEvery   = "every"  // ms
+	repeatOffset  = "offset" // ms
+	repeatPattern = "pattern"
+	repeatTZ      = "tz"
+	repeatUTC     = "utc" // of old, in the option only: the zone is UTC
+	repeatLimit   = "limit"
+	repeatStart   = "startDate" // ms
+	repeatEnd     = "endDate"   // ms
+	repeatCount   = "count"     // of jobs until this one; in the option only
+)
+
 // Fields of the settings.
 const (
 	metaMaxEvents   = "opts.maxLenEvents"

@@ -105,10 +105,12 @@ func (s *shift) work(ctx context.Context, r *run) {
 		s.end(r, o, time.Since(began))
 	}()
 	if job.SchedulerID != "" {
-		if err := s.iterate(ctx, job); err != nil {
-			o = outcome{kind: outcomeReturned, err: err} // and made again when the job next starts
-			return
-		}
+		settled := s.nextRun(ctx, job)
+		defer func() {
+			if err := settled(); err != nil {
+				o = outcome{kind: outcomeReturned, err: err}
+			}
+		}()
 	}
 	if reason := s.condemned(r); reason != nil {
 		s.cfg.Hooks.condemned(ctx, job, reason)

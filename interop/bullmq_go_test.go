@@ -241,14 +241,14 @@ var goOps = map[string]func(ctx context.Context, p *goPlace, args goArgs) (any, 
 		return goJob(p.queue.UpsertScheduler(ctx, a.id(), goRepeat(a.at(1)), job))
 	},
 	"removeJobScheduler": func(ctx context.Context, p *goPlace, a goArgs) (any, error) {
-		return nil, p.queue.RemoveScheduler(ctx, a.id())
+		return p.queue.RemoveScheduler(ctx, a.id())
 	},
 	"getJobSchedulers": func(ctx context.Context, p *goPlace, _ goArgs) (any, error) {
-		schedulers, err := p.queue.Schedulers(ctx, 0, -1)
+		schedulers, err := p.queue.Schedulers(ctx, 0, -1, true)
 		all := []obj{}
 		for _, s := range schedulers {
 			all = append(all, obj{
-				"key": s.ID, "name": s.Name, "next": ms(s.Next), "every": s.Repeat.Every.Milliseconds(), "pattern": s.Repeat.Pattern, "tz": s.Repeat.Zone,
+				"key": s.ID, "name": s.Name, "next": ms(s.Next), "every": s.Repeat.Every.Milliseconds(), "pattern": s.Repeat.Pattern, "tz": s.Repeat.TZ,
 				"limit": s.Repeat.Limit, "iterationCount": s.Count, "startDate": ms(s.Repeat.Start), "template": obj{"data": orNull(s.Data)},
 			})
 		}
@@ -573,7 +573,7 @@ func goRepeat(value any) bullmq.Repeat {
 		return time.Time{}
 	}
 	return bullmq.Repeat{
-		Every: millis(r.Every), Offset: millis(r.Offset), Pattern: r.Pattern, Zone: r.TZ, Limit: r.Limit,
+		Every: millis(r.Every), Offset: millis(r.Offset), Pattern: r.Pattern, TZ: r.TZ, Limit: r.Limit,
 		Start: date(r.StartDate), End: date(r.EndDate), Immediately: r.Immediately,
 	}
 }
