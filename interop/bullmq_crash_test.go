@@ -43,9 +43,9 @@ func (c *bullmqCase) victim(p bullmqPeer) *testenv.Process {
 	const lock = 500
 	n, ok := p.(*bullmqNode)
 	if !ok {
-		return testenv.Start(c, exec.Command(c.fleet.victim(), c.fleet.address, c.Prefix, c.Queue, millis(lock).String()))
+		return testenv.Start(c, exec.Command(c.fleet.victim(), c.fleet.server.InitAddress[0], c.Prefix, c.Queue, millis(lock).String()))
 	}
-	victim := startBullmqNode(c, n.pkg, c.fleet.address)
+	victim := startBullmqNode(c, n.pkg, c.fleet.server)
 	opts := obj{"script": script{"*": {{"hang": true}}}, "lockDuration": lock, "stalledInterval": 200}
 	if _, err := victim.try(c, c.bullmqPlace, "work", opts); err != nil {
 		c.Fatal(err)

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/rueidis"
+
 	"loupe/internal/testenv"
 )
 
@@ -23,10 +25,14 @@ type bullmqNode struct {
 func (n *bullmqNode) String() string { return n.pkg }
 
 // startBullmqNode starts a process with the BullMQ of an npm package.
-func startBullmqNode(t testing.TB, pkg, redis string) *bullmqNode {
+func startBullmqNode(t testing.TB, pkg string, redis rueidis.ClientOption) *bullmqNode {
 	t.Helper()
-	_, port, _ := strings.Cut(redis, ":")
-	n := &bullmqNode{Process: testenv.StartNode(t, "bullmq/peer.mjs", pkg, port), pkg: pkg}
+	_, port, _ := strings.Cut(redis.InitAddress[0], ":")
+	args := []string{pkg, port}
+	if redis.Sentinel.MasterSet != "" {
+		args = append(args, redis.Sentinel.MasterSet)
+	}
+	n := &bullmqNode{Process: testenv.StartNode(t, "bullmq/peer.mjs", args...), pkg: pkg}
 	var hello struct{ Listening int }
 	if err := json.Unmarshal([]byte(n.Line(t, `{"listening"`)), &hello); err != nil {
 		t.Fatal(err)

@@ -31,49 +31,46 @@ type bullmqCheck struct {
 	run    func(c *bullmqCase)
 }
 
-// bullmqVersions are the versions that must work beside us, by the packages that hold them.
-var bullmqVersions = []struct{ number, pkg string }{
-	{"5.66.0", "bullmq-5.66"},
-	{"5.81.5", "bullmq-5.81"},
-	{"6.7.0", "bullmq-6.7"},
-}
+// bullmqPackages are the npm packages of the versions that must work beside us.
+var bullmqPackages = map[string]string{"5.66.0": "bullmq-5.66", "5.81.5": "bullmq-5.81", "6.7.0": "bullmq-6.7"}
 
 func TestBullMQ(t *testing.T) {
 	t.Parallel()
-	f := startBullmqFleet(t)
+	testenv.Need(t, testenv.Redis, testenv.Node)
+	versions := slices.Sorted(maps.Keys(bullmqPackages))
+	server := rueidis.ClientOption{InitAddress: []string{strings.TrimPrefix(testenv.StartRedis(t), "redis://")}}
+	f := startBullmqFleet(t, server, versions...)
 	checks := slices.Concat(bullmqAddChecks, bullmqEventChecks, bullmqWorkerChecks, bullmqFleetChecks, bullmqCrashChecks, bullmqPauseChecks, bullmqManageChecks, bullmqDedupChecks, bullmqSchedulerChecks, bullmqFlowChecks,
-		bullmqBoardChecks, bullmqHostileChecks)
+		bullmqBoardChecks, bullmqHostileChecks, bullmqOutageChecks, bullmqFuzzChecks, bullmqKeyChecks)
 	slices.SortFunc(checks, func(a, b bullmqCheck) int { return a.number - b.number })
-	for _, v := range bullmqVersions {
-		t.Run(v.number, func(t *testing.T) {
+	for _, version := range versions {
+		t.Run(version, func(t *testing.T) {
 			t.Parallel()
 			for _, check := range checks {
 				t.Run(fmt.Sprintf("%02d %s", check.number, check.what), func(t *testing.T) {
 					t.Parallel()
-					check.run(f.newCase(t, v.number))
+					check.run(f.newCase(t, version))
 				})
 			}
 		})
 	}
 }
 
-// bullmqFleet is a Redis with a Node process for each version.
+// bullmqFleet is a Redis with Node processes and ours.
 type bullmqFleet struct {
-	address string
-	redis   rueidis.Client
-	nodes   map[string]bullmqPeer
-	us      bullmqPeer
-	victim  func() string // the path of the program that is killed
+	server rueidis.ClientOption
+	redis  rueidis.Client
+	nodes  map[string]bullmqPeer // by version
+	us     bullmqPeer
+	victim func() string // the path of the program that is killed
 }
 
-func startBullmqFleet(t *testing.T) *bullmqFleet {
+func startBullmqFleet(t *testing.T, server rueidis.ClientOption, versions ...string) *bullmqFleet {
 	t.Helper()
-	testenv.Need(t, testenv.Redis, testenv.Node)
-	f := &bullmqFleet{address: strings.TrimPrefix(testenv.StartRedis(t), "redis://"), nodes: map[string]bullmqPeer{}}
-	f.redis = redisClient(t, f.address)
-	f.us = &bullmqGo{client: redisClient(t, f.address), places: map[bullmqPlace]*goPlace{}}
-	for _, v := range bullmqVersions {
-		f.nodes[v.number] = startBullmqNode(t, v.pkg, f.address)
+	f := &bullmqFleet{server: server, redis: redisClient(t, server), nodes: map[string]bullmqPeer{}}
+	f.us = &bullmqGo{client: redisClient(t, server), places: map[bullmqPlace]*goPlace{}}
+	for _, v := range versions {
+		f.nodes[v] = startBullmqNode(t, bullmqPackages[v], server)
 	}
 	f.victim = sync.OnceValue(func() string {
 		binary := filepath.Join(t.TempDir(), "victim")
@@ -90,9 +87,10 @@ func startBullmqFleet(t *testing.T) *bullmqFleet {
 	return f
 }
 
-func redisClient(t *testing.T, address string) rueidis.Client {
+func redisClient(t *testing.T, server rueidis.ClientOption) rueidis.Client {
 	t.Helper()
-	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{address}, DisableCache: true})
+	server.DisableCache = true
+	client, err := rueidis.NewClient(server)
 	if err != nil {
 		t.Fatal(err)
 	}

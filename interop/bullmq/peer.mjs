@@ -1,6 +1,7 @@
 // BullMQ of one version, as told over HTTP: whatever a test wants of a queue, of its jobs, workers and listeners.
 //
-//   node peer.mjs <package> <Redis port>     prints {"listening": <port>}
+//   node peer.mjs <package> <Redis port>                     prints {"listening": <port>}
+//   node peer.mjs <package> <Sentinel port> <master's name>
 //
 //   POST / {"prefix", "queue", "op", "args"}   →  {"value"} or {"error": <message>}
 //   /board/<prefix>/<queue>/                   Bull Board, after op "board"
@@ -10,7 +11,7 @@ import Module, { createRequire } from "node:module";
 import express from "express";
 import { Redis } from "ioredis";
 
-const [name, port] = process.argv.slice(2);
+const [name, port, master] = process.argv.slice(2);
 
 // Bull Board requires "bullmq", which is to be the very same library.
 const resolve = Module._resolveFilename;
@@ -21,7 +22,8 @@ const { createBullBoard } = require("@bull-board/api");
 const { BullMQAdapter } = require("@bull-board/api/bullMQAdapter");
 const { ExpressAdapter } = require("@bull-board/express");
 
-const connection = new Redis(Number(port), { maxRetriesPerRequest: null, retryStrategy: () => 50 });
+const server = master ? { name: master, sentinels: [{ host: "127.0.0.1", port }] } : { port };
+const connection = new Redis({ ...server, maxRetriesPerRequest: null, retryStrategy: () => 50, sentinelRetryStrategy: () => 50 });
 connection.on("error", () => {}); // while Redis is away
 
 const fields = [
@@ -169,4 +171,4 @@ app.post("/", async ({ body }, response) => {
     response.json({ error: error.message });
   }
 });
-const server = app.listen(0, "127.0.0.1", () => console.log(JSON.stringify({ listening: server.address().port })));
+const http = app.listen(0, "127.0.0.1", () => console.log(JSON.stringify({ listening: http.address().port })));
