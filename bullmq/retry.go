@@ -19,7 +19,7 @@ type RetryOptions struct {
 // RetryFilter selects finished jobs. The zero value is all that have failed by the time of the call.
 type RetryFilter struct {
 	RetryOptions
-	Before time.Time       // that finished at this time or earlier. Defaults to now
+	Before time.Time       // that finished at this time or earlier. Defaults to now, and is no later
 	Name   string          // of this name. Defaults to any
 	Match  func(*Job) bool // of which this is true; it is called once for each. Defaults to any
 }
@@ -38,9 +38,9 @@ func (q *Queue) RetryAll(ctx context.Context, f RetryFilter) (int, error) {
 		return 0, err
 	}
 	retried := 0
-	before := f.Before
-	if before.IsZero() {
-		before = time.Now()
+	before := time.Now() // not later, or what fails again meanwhile would be retried for ever
+	if !f.Before.IsZero() && f.Before.Before(before) {
+		before = f.Before
 	}
 	for from := (Cursor{at: math.MinInt64}); ; {
 		ids, next, err := q.finishedSince(ctx, f.state(), from, before)
