@@ -26,9 +26,14 @@ local function open(P)
   }
 end
 
--- emit adds an event of a job, with further fields and values.
+-- emit adds an event of a job, with further fields and values. The first one of a call has the stream trimmed.
 local function emit(Q, event, id, ...)
-  call('XADD', Q.events, 'MAXLEN', '~', Q.maxEvents, '*', 'event', event, 'jobId', id, ...)
+  if Q.trimmed then
+    call('XADD', Q.events, '*', 'event', event, 'jobId', id, ...)
+  else
+    Q.trimmed = true
+    call('XADD', Q.events, 'MAXLEN', '~', Q.maxEvents, '*', 'event', event, 'jobId', id, ...)
+  end
 end
 
 -- blocked tells whether no job may start now.
