@@ -71,8 +71,8 @@ var serverState = regexp.MustCompile(`\b(BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MIS
 
 // hopeless tells whether an error will stay: the schedule cannot be read, or its keys are damaged.
 func hopeless(err error) bool {
-	answer, ok := rueidis.IsRedisErr(err)
-	return errors.Is(err, errNoNextRun) || ok && !serverState.MatchString(answer.Error())
+	var answer *rueidis.RedisError
+	return errors.Is(err, errNoNextRun) || errors.As(err, &answer) && !serverState.MatchString(answer.Error())
 }
 
 // makeNextRun does nothing if the job is not its scheduler's present run: then this is not its first start, or the

@@ -1,14 +1,17 @@
 package bullmq
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func upsert(t *testing.T, q *Queue, id string, r Repeat, template NewJob) *Job {
@@ -30,130 +33,157 @@ func ms(t *testing.T, s string) int64 {
 	return n
 }
 
-// A scheduler and its jobs are stored as BullMQ 6.7 stores them, which was looked at.
-func TestSchedulerAsStored(t *testing.T) {
-	t.Parallel()
-	q := newQueue(t, QueueConfig{})
-	job := upsert(t, q, "s1", Repeat{Every: 700 * time.Millisecond, Limit: 3}, NewJob{"tick", map[string]int{"z": 1}, JobOptions{Attempts: 2}})
-	at := strings.TrimPrefix(job.ID, "repeat:s1:")
-	wantFields(t, q, "repeat:s1", map[string]string{
-		"name": "tick", "every": "700", "offset": strconv.FormatInt(ms(t, at)%700, 10), "limit": "3", "ic": "1",
-		"data": `{"z":1}`, "opts": `{"attempts":2}`, "pattern": "-", "tz": "-",
-	})
-	wantFields(t, q, job.ID, map[string]string{"name": "tick", "data": `{"z":1}`, "rjk": "s1", "delay": "0", "timestamp": at})
-	if score, _ := do(t, q, "ZSCORE", "P:repeat", "s1").ToString(); score != at {
-		t.Errorf("next run %s, job %s", score, job.ID)
+// wantStored compares a hash with what BullMQ 6.7 was seen to store in that place. Options are compared as JSON; a delay of
+// 0 and no attempts, which Node writes in other cases than we, are the same as nothing.
+func wantStored(t *testing.T, q *Queue, key string, want map[string]string) {
+	t.Helper()
+	decode := func(fields map[string]string) any {
+		if fields["opts"] == "" {
+			return nil
+		}
+		var opts map[string]any
+		if err := json.Unmarshal([]byte(fields["opts"]), &opts); err != nil {
+			t.Fatalf("options %q: %v", fields["opts"], err)
+		}
+		delete(fields, "opts")
+		for _, name := range []string{"delay", "attempts"} {
+			if opts[name] == 0.0 {
+				delete(opts, name)
+			}
+		}
+		return opts
 	}
-	var opts struct {
-		RepeatJobKey, JobID string
-		Attempts            int
-		Repeat              map[string]int
-		PrevMillis          int64
+	got := hash(t, q, key)
+	if diff := cmp.Diff(decode(want), decode(got)); diff != "" {
+		t.Errorf("options of %s (-want +got):\n%s", key, diff)
 	}
-	if err := json.Unmarshal([]byte(hash(t, q, job.ID)["opts"]), &opts); err != nil {
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", key, diff)
+	}
+}
+
+// members returns the members of a sorted set with their scores.
+func members(t *testing.T, q *Queue, name string) map[string]int64 {
+	t.Helper()
+	scores, err := do(t, q, "ZRANGE", "P:"+name, "0", "-1", "WITHSCORES").AsZScores()
+	if err != nil {
 		t.Fatal(err)
 	}
-	if opts.RepeatJobKey != "s1" || opts.JobID != job.ID || opts.Attempts != 2 || opts.PrevMillis != 0 ||
-		opts.Repeat["every"] != 700 || opts.Repeat["limit"] != 3 || opts.Repeat["count"] != 1 || len(opts.Repeat) != 3 {
-		t.Errorf("options %+v", opts)
+	all := make(map[string]int64)
+	for _, s := range scores {
+		all[s.Member] = int64(s.Score)
 	}
-	wantStory(t, q, job.ID, "added", "waiting")
-
-	job = upsert(t, q, "s2", Repeat{Pattern: "0 0 3 * * *", TZ: "Europe/Berlin", End: time.Now().AddDate(1, 0, 0)}, NewJob{})
-	at = strings.TrimPrefix(job.ID, "repeat:s2:")
-	wantFields(t, q, "repeat:s2", map[string]string{"name": "s2", "pattern": "0 0 3 * * *", "tz": "Europe/Berlin", "offset": "0", "data": "-", "opts": "-", "every": "-"})
-	wantFields(t, q, job.ID, map[string]string{"data": "{}", "rjk": "s2"})
-	if !strings.Contains(hash(t, q, job.ID)["opts"], `"prevMillis":`+at) {
-		t.Errorf("options %s", hash(t, q, job.ID)["opts"])
-	}
-	wantStory(t, q, job.ID, "added", "delayed")
-	if due := time.UnixMilli(ms(t, at)).UTC(); due.Minute() != 0 || due.Hour() != 1 && due.Hour() != 2 {
-		t.Errorf("due %s", due)
-	}
-
-	schedulers, err := q.Schedulers(t.Context(), 0, -1, true)
-	if err != nil || len(schedulers) != 2 || schedulers[0].ID != "s1" || schedulers[1].Repeat.TZ != "Europe/Berlin" {
-		t.Errorf("schedulers %+v, %v", schedulers, err)
-	}
-	s, err := q.Scheduler(t.Context(), "s1")
-	if err != nil || s.Name != "tick" || s.Count != 1 || s.Options.Attempts != 2 || s.Repeat.Every != 700*time.Millisecond {
-		t.Errorf("scheduler %+v, %v", s, err)
-	}
+	return all
 }
 
-// The worker that starts a run makes the next one, until the limit.
-func TestSchedulerRuns(t *testing.T) {
+// A scheduler with an interval, and its jobs, before and after the first of them has started.
+func TestSchedulerAsStored(t *testing.T) {
 	t.Parallel()
-	for name, handle := range map[string]func(*Job) error{
-		"completing": func(*Job) error { return nil },
-		"failing":    func(*Job) error { return errors.New("boom") },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			q := newQueue(t, QueueConfig{})
-			first := upsert(t, q, "s", Repeat{Every: 50 * time.Millisecond, Limit: 4}, NewJob{Options: JobOptions{Attempts: 2}})
-			w := work(t, q, WorkerConfig{DrainDelay: time.Minute}, func(_ context.Context, job *Job) (any, error) { return nil, handle(job) })
-			start := ms(t, strings.TrimPrefix(first.ID, "repeat:s:"))
-			state := map[string]string{"completing": " completed", "failing": " failed"}[name]
-			var last string
-			for i := range int64(4) {
-				last = "repeat:s:" + strconv.FormatInt(start+50*i, 10)
-				eventually(t, last+state, func() bool { return w.ends.has(last + state) })
-				var opts struct{ Repeat struct{ Count, Every int } }
-				json.Unmarshal([]byte(hash(t, q, last)["opts"]), &opts)
-				if opts.Repeat.Count != int(i)+1 || opts.Repeat.Every != 50 {
-					t.Errorf("options %+v of job %s", opts, last)
-				}
-			}
-			wantFields(t, q, "repeat:s", map[string]string{"ic": "4"})
-			if n, _ := do(t, q, "EXISTS", "P:delayed", "P:wait").AsInt64(); n != 0 {
-				t.Error("a fifth job is there")
-			}
-			if score, _ := do(t, q, "ZSCORE", "P:repeat", "s").ToString(); "repeat:s:"+score != last {
-				t.Errorf("score %s", score)
-			}
-		})
-	}
-}
-
-func TestSchedulerByPattern(t *testing.T) {
-	t.Parallel()
+	const minute = 60_000
 	q := newQueue(t, QueueConfig{})
-	upsert(t, q, "s", Repeat{Pattern: "* * * * * *", TZ: "UTC", Immediately: true}, NewJob{Data: []int{1}})
-	runs := make(chan *Job, 10)
-	work(t, q, WorkerConfig{}, func(_ context.Context, job *Job) (any, error) { runs <- job; return nil, nil })
-	if first := <-runs; string(first.Data) != "[1]" {
-		t.Errorf("data %s", first.Data)
-	}
-	for range 2 {
-		job := <-runs
-		at := ms(t, strings.TrimPrefix(job.ID, "repeat:s:"))
-		if at%1000 != 0 || job.SchedulerID != "s" || string(job.Data) != "[1]" || string(job.Options.Extra["prevMillis"]) != strconv.FormatInt(at, 10) {
-			t.Errorf("job %+v", job)
+	first := upsert(t, q, "sched1", Repeat{Every: time.Minute}, NewJob{"tick", map[string]int{"z": 1}, JobOptions{Attempts: 2}})
+	at := ms(t, strings.TrimPrefix(first.ID, "repeat:sched1:"))
+	scheduler := func(iterations string) map[string]string {
+		return map[string]string{
+			"name": "tick", "every": "60000", "offset": fmt.Sprint(at % minute), "opts": `{"attempts":2}`, "data": `{"z":1}`, "ic": iterations,
 		}
 	}
+	job := func(at, made, delay int64, count int) map[string]string {
+		return map[string]string{
+			"name": "tick", "data": `{"z":1}`, "rjk": "sched1", "timestamp": fmt.Sprint(made), "delay": fmt.Sprint(delay), "priority": "0",
+			"opts": fmt.Sprintf(`{"timestamp":%d,"repeatJobKey":"sched1","jobId":"repeat:sched1:%d","repeat":{"every":60000,"count":%d},"delay":%d,"attempts":2}`,
+				made, at, count, delay),
+		}
+	}
+	wantStored(t, q, "repeat:sched1", scheduler("1"))
+	wantStored(t, q, first.ID, job(at, at, 0, 1))
+	if got := members(t, q, "repeat"); len(got) != 1 || got["sched1"] != at {
+		t.Errorf("next runs %v, want %d", got, at)
+	}
+	wantStory(t, q, first.ID, "added", "waiting")
+
+	w := work(t, q, WorkerConfig{}, nothing)
+	eventually(t, "the first run", func() bool { return w.ends.has(first.ID + " completed") })
+	wantStored(t, q, "repeat:sched1", scheduler("2"))
+	second := "repeat:sched1:" + fmt.Sprint(at+minute)
+	made := ms(t, hash(t, q, second)["timestamp"])
+	wantStored(t, q, second, job(at+minute, made, at+minute-made, 2))
+	if got := members(t, q, "repeat"); len(got) != 1 || got["sched1"] != at+minute {
+		t.Errorf("next runs %v, want %d", got, at+minute)
+	}
+	if got := members(t, q, "delayed"); len(got) != 1 || got[second] != (at+minute)*4096 {
+		t.Errorf("delayed %v", got)
+	}
+	wantStory(t, q, second, "added", "delayed")
+	if n, _ := do(t, q, "GET", "P:id").ToString(); n != "2" {
+		t.Errorf("counter %s", n)
+	}
 }
 
-// Runs that were missed while no worker was there are not made up for.
-func TestSchedulerAfterAPause(t *testing.T) {
+// A scheduler with a pattern, and its job.
+func TestSchedulerByPatternAsStored(t *testing.T) {
 	t.Parallel()
 	q := newQueue(t, QueueConfig{})
-	const every = 5000
-	now := time.Now().UnixMilli()
-	first := upsert(t, q, "s", Repeat{Every: every * time.Millisecond}, NewJob{})
-	old := "repeat:s:" + strconv.FormatInt(now-100*every, 10)
-	do(t, q, "RENAME", "P:"+first.ID, "P:"+old)
-	do(t, q, "LREM", "P:wait", "0", first.ID)
-	do(t, q, "RPUSH", "P:wait", old)
-	do(t, q, "ZADD", "P:repeat", strconv.FormatInt(now-100*every, 10), "s")
-	w := work(t, q, WorkerConfig{}, nothing)
-	eventually(t, "the run", func() bool { return w.ends.has(old + " completed") })
-	next, _ := do(t, q, "ZRANGE", "P:delayed", "0", "-1").AsStrSlice()
-	if len(next) != 1 {
-		t.Fatalf("delayed %q", next)
+	end := time.Now().AddDate(1, 0, 0)
+	job := upsert(t, q, "cron1", Repeat{Pattern: "0 0 3 * * *", TZ: "UTC", Limit: 5, End: end}, NewJob{Name: "cr"})
+	at := ms(t, strings.TrimPrefix(job.ID, "repeat:cron1:"))
+	if due := time.UnixMilli(at).UTC(); due.Format(time.TimeOnly) != "03:00:00" || time.Until(due) > 24*time.Hour || time.Until(due) < 0 {
+		t.Errorf("due %s", due)
 	}
-	if at := ms(t, strings.TrimPrefix(next[0], "repeat:s:")); at < now || at > now+every+1000 || at%every != ms(t, hash(t, q, "repeat:s")["offset"]) {
-		t.Errorf("next run %d ms from now", at-now)
+	wantStored(t, q, "repeat:cron1", map[string]string{
+		"name": "cr", "tz": "UTC", "limit": "5", "pattern": "0 0 3 * * *", "offset": "0", "endDate": milliseconds(end), "ic": "1",
+	})
+	wantStored(t, q, job.ID, map[string]string{
+		"name": "cr", "data": "{}", "rjk": "cron1", "timestamp": milliseconds(job.Timestamp), "delay": decimal(job.Delay), "priority": "0",
+		"opts": fmt.Sprintf(`{"prevMillis":%d,"timestamp":%d,"repeatJobKey":"cron1","jobId":"repeat:cron1:%d","delay":%d,"repeat":{
+			"pattern":"0 0 3 * * *","tz":"UTC","limit":5,"endDate":%d,"count":1}}`, at, job.Timestamp.UnixMilli(), at, job.Delay.Milliseconds(), end.UnixMilli()),
+	})
+	wantStory(t, q, job.ID, "added", "delayed")
+}
+
+func TestSchedulersAreListed(t *testing.T) {
+	t.Parallel()
+	q := newQueue(t, QueueConfig{})
+	start := time.Now().Add(time.Hour).Truncate(time.Millisecond)
+	for i, id := range []string{"a", "b:c", "d"} {
+		r := Repeat{Every: time.Hour, Offset: time.Minute, Start: start.Add(time.Duration(i) * time.Hour)}
+		upsert(t, q, id, r, NewJob{"n" + id, json.RawMessage(`{"i":"` + id + `"}`), JobOptions{Attempts: 2, Priority: 3}})
+	}
+	do(t, q, "ZADD", "P:repeat", "1", "name:id:::0 3 * * *") // as BullMQ 4 had them
+	for _, list := range []struct {
+		start, end int64
+		ascending  bool
+		want       string
+	}{{0, -1, true, "name:id:::0 3 * * *,a,b:c,d"}, {0, -1, false, "d,b:c,a,name:id:::0 3 * * *"}, {1, 2, true, "a,b:c"}, {4, 9, true, ""}, {-1, -1, true, "d"}} {
+		schedulers, err := q.Schedulers(t.Context(), list.start, list.end, list.ascending)
+		var ids []string
+		for _, s := range schedulers {
+			ids = append(ids, s.ID)
+		}
+		if got := strings.Join(ids, ","); err != nil || got != list.want {
+			t.Errorf("%d to %d, ascending %t: %s, %v", list.start, list.end, list.ascending, got, err)
+		}
+	}
+	if n, err := q.SchedulersCount(t.Context()); err != nil || n != 4 {
+		t.Errorf("%d schedulers, %v", n, err)
+	}
+	got, err := q.Scheduler(t.Context(), "b:c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := start.Add(time.Hour)
+	want := &Scheduler{
+		ID: "b:c", Name: "nb:c", Data: json.RawMessage(`{"i":"b:c"}`), Options: JobOptions{Attempts: 2, Priority: 3}, Count: 1,
+		Repeat: Repeat{Every: time.Hour, Offset: time.Minute, Start: next}, Next: next.Truncate(time.Hour).Add(time.Minute),
+	}
+	if want.Next.Before(next) {
+		want.Next = want.Next.Add(time.Hour)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if job := mustJob(t, q, runID("b:c", want.Next)); string(job.Options.Repeat) != fmt.Sprintf(`{"count":1,"every":3600000,"offset":60000,"startDate":%d}`, next.UnixMilli()) {
+		t.Errorf("option repeat %s", job.Options.Repeat)
 	}
 }
 
@@ -216,45 +246,175 @@ func TestSchedulerIsChangedWhileItRuns(t *testing.T) {
 	}
 }
 
-// A schedule that our parser cannot read does not keep its job from running.
-func TestSchedulerThatCannotGoOn(t *testing.T) {
+// The job of the next run goes with a change or the removal of its scheduler, wherever it waits.
+func TestSchedulerWhoseJobWaits(t *testing.T) {
 	t.Parallel()
-	q := newQueue(t, QueueConfig{})
-	first := upsert(t, q, "s", Repeat{Every: time.Hour}, NewJob{})
-	do(t, q, "HSET", "P:repeat:s", "pattern", "no pattern")
-	w := work(t, q, WorkerConfig{}, nothing)
-	eventually(t, "the run", func() bool { return w.ends.has(first.ID + " completed") })
+	paused := func(version string) func(*testing.T, *Queue) {
+		return func(t *testing.T, q *Queue) {
+			do(t, q, "HSET", "P:meta", "version", version)
+			if err := q.Pause(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	nothing := func(*testing.T, *Queue) {}
+	for name, test := range map[string]struct {
+		prepare func(*testing.T, *Queue)
+		start   time.Time
+		options JobOptions
+		place   string
+	}{
+		"in the line":             {nothing, time.Time{}, JobOptions{}, "wait"},
+		"LIFO":                    {nothing, time.Time{}, JobOptions{LIFO: true}, "wait"},
+		"by priority":             {nothing, time.Time{}, JobOptions{Priority: 3}, "prioritized"},
+		"for its time":            {nothing, time.Now().Add(time.Hour), JobOptions{Priority: 3}, "delayed"},
+		"in a paused queue":       {paused("bullmq:6.7.0"), time.Time{}, JobOptions{}, "wait"},
+		"in a queue paused by v5": {paused("bullmq:5.81.5"), time.Time{}, JobOptions{}, "paused"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			q := newQueue(t, QueueConfig{})
+			test.prepare(t, q)
+			wantOnly := func(job *Job) {
+				t.Helper()
+				found := ""
+				for _, key := range []string{"wait", "paused", "prioritized", "delayed"} {
+					ids, _ := do(t, q, map[bool]string{true: "LRANGE", false: "ZRANGE"}[key == "wait" || key == "paused"], "P:"+key, "0", "-1").AsStrSlice()
+					for _, id := range ids {
+						found += key + " " + id
+					}
+				}
+				if want := test.place + " " + job.ID; found != want {
+					t.Errorf("%q is there, not %q", found, want)
+				}
+			}
+			first := upsert(t, q, "s", Repeat{Every: time.Hour, Start: test.start}, NewJob{Name: "a", Options: test.options})
+			wantOnly(first)
+			if err := q.Remove(t.Context(), first.ID, RemoveOptions{}); !errors.Is(err, ErrScheduled) {
+				t.Errorf("removing the job alone: %v", err)
+			}
+			for _, every := range []time.Duration{time.Hour, 2 * time.Hour, 3 * time.Hour} {
+				job := upsert(t, q, "s", Repeat{Every: every, Start: test.start}, NewJob{Name: every.String(), Options: test.options})
+				wantOnly(job)
+				wantFields(t, q, job.ID, map[string]string{"name": every.String()})
+				first = job
+			}
+			if found, err := q.RemoveScheduler(t.Context(), "s"); err != nil || !found {
+				t.Error(found, err)
+			}
+			if got := story(t, q, first.ID); got[len(got)-1] != "removed prev="+test.place {
+				t.Errorf("events %q", got)
+			}
+			for _, left := range scan(t, q) {
+				if !slices.Contains([]string{keyMeta, keyID, keyEvents, keyMarker, keyPriorityCounter}, left) {
+					t.Errorf("%s is left", left)
+				}
+			}
+		})
+	}
 }
 
+// A schedule leaves out runs whose jobs exist already, but not without end.
+func TestSchedulerWhoseRunsAreTaken(t *testing.T) {
+	t.Parallel()
+	const day = 24 * time.Hour
+	for name, r := range map[string]Repeat{
+		"interval": {Every: day, Offset: 3 * time.Hour},
+		"pattern":  {Pattern: "0 0 3 * * *", TZ: "UTC"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			q := newQueue(t, QueueConfig{})
+			now := time.Now()
+			run := now.Truncate(day).Add(3 * time.Hour)
+			if run.Before(now) {
+				run = run.Add(day)
+			}
+			for i := range 3 {
+				store(t, q, runID("s", run.Add(time.Duration(i)*day)))
+			}
+			if job := upsert(t, q, "s", r, NewJob{}); job.ID != runID("s", run.Add(3*day)) {
+				t.Errorf("job %s, and the first of the taken is %s", job.ID, runID("s", run))
+			}
+			for i := range 20 {
+				store(t, q, runID("t", run.Add(time.Duration(i)*day)))
+			}
+			before := dump(t, q)
+			if _, err := q.UpsertScheduler(t.Context(), "t", r, NewJob{}); !errors.Is(err, ErrRunsTaken) {
+				t.Errorf("all are taken: %v", err)
+			}
+			if diff := cmp.Diff(before, dump(t, q)); diff != "" {
+				t.Errorf("something was written:\n%s", diff)
+			}
+		})
+	}
+}
+
+// Programs that set the same scheduler at once, as their instances start, leave one job of it.
+func TestSchedulerSetByMany(t *testing.T) {
+	t.Parallel()
+	q := newQueue(t, QueueConfig{})
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			for range 5 {
+				if _, err := q.UpsertScheduler(t.Context(), "s", Repeat{Every: time.Hour}, NewJob{}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	jobs, err := q.Jobs(t.Context(), Range{States: []State{StateWaiting, StateDelayed}, End: -1})
+	if err != nil || len(jobs) != 1 || len(members(t, q, "repeat")) != 1 {
+		t.Errorf("%d jobs, %v", len(jobs), err)
+	}
+}
+
+// What is wrong is said, before anything is written.
 func TestSchedulerRefused(t *testing.T) {
 	t.Parallel()
 	q := newQueue(t, QueueConfig{})
+	now := time.Now()
 	hourly := Repeat{Every: time.Hour}
-	for name, test := range map[string]struct {
+	for _, test := range []struct {
 		id       string
 		repeat   Repeat
 		template NewJob
+		want     string
 	}{
-		"no id":             {"", hourly, NewJob{}},
-		"a number":          {"a:1", hourly, NewJob{}},
-		"no schedule":       {"s", Repeat{}, NewJob{}},
-		"both schedules":    {"s", Repeat{Every: time.Hour, Pattern: "* * * * *"}, NewJob{}},
-		"pattern":           {"s", Repeat{Pattern: "x"}, NewJob{}},
-		"zone":              {"s", Repeat{Pattern: "* * * * *", TZ: "Nowhere"}, NewJob{}},
-		"limit":             {"s", Repeat{Every: time.Hour, Limit: -1}, NewJob{}},
-		"offset":            {"s", Repeat{Every: time.Hour, Offset: time.Hour}, NewJob{}},
-		"end":               {"s", Repeat{Every: time.Hour, End: time.Unix(1, 0)}, NewJob{}},
-		"a template's id":   {"s", hourly, NewJob{Options: JobOptions{ID: "x"}}},
-		"a template's data": {"s", hourly, NewJob{Data: func() {}}},
-		"never": {
-			"s", Repeat{Pattern: "0 0 1 1 *", Start: time.Now().Add(time.Hour), End: time.Now().Add(2 * time.Hour)}, NewJob{},
-		},
+		{"", hourly, NewJob{}, "its id needs 1 to"},
+		{"a:b:c:d:e", hourly, NewJob{}, "at most 3 colons"},
+		{"a\n", hourly, NewJob{}, "plain UTF-8"},
+		{"\xff", hourly, NewJob{}, "plain UTF-8"},
+		{strings.Repeat("a", MaxIDBytes+1), hourly, NewJob{}, "its id needs 1 to"},
+		{"a:1", hourly, NewJob{}, "a number, or nothing, behind a colon"},
+		{"a:1:logs", hourly, NewJob{}, "a number, or nothing, behind a colon"},
+		{"a:", hourly, NewJob{}, "a number, or nothing, behind a colon"},
+		{"s", Repeat{}, NewJob{}, "needs an interval of a millisecond at least, or a pattern"},
+		{"s", Repeat{Every: time.Microsecond}, NewJob{}, "needs an interval of a millisecond at least, or a pattern"},
+		{"s", Repeat{Every: time.Hour, Pattern: "* * * * *"}, NewJob{}, "has both an interval and a pattern"},
+		{"s", Repeat{Pattern: "x"}, NewJob{}, `pattern "x"`},
+		{"s", Repeat{Pattern: "* * * * *", TZ: "Nowhere"}, NewJob{}, `"Nowhere" is not a zone`},
+		{"s", Repeat{Every: time.Hour, Limit: -1}, NewJob{}, "limit -1 is negative"},
+		{"s", Repeat{Every: time.Hour, Offset: time.Hour}, NewJob{}, "offset 1h0m0s is not within the interval"},
+		{"s", Repeat{Every: time.Hour, Offset: -1}, NewJob{}, "is not within the interval"},
+		{"s", Repeat{Every: time.Hour, End: now}, NewJob{}, "its end has passed"},
+		{"s", Repeat{Every: time.Hour, Start: now.Add(2 * time.Hour), End: now.Add(time.Hour)}, NewJob{}, "it ends before it starts"},
+		{"s", Repeat{Pattern: "* * * * *", Immediately: true, Start: now.Add(time.Hour)}, NewJob{}, "has both a start and a run at once"},
+		{"s", Repeat{Pattern: "0 0 31 2 *"}, NewJob{}, `pattern "0 0 31 2 *"`},
+		{"s", Repeat{Pattern: "0 0 1 1 *", TZ: "UTC", Start: now.Add(time.Hour), End: now.Add(2 * time.Hour)}, NewJob{}, "has no run to come"},
+		{"s", hourly, NewJob{Options: JobOptions{ID: "x"}}, "template: an option that belongs to one job only"},
+		{"s", hourly, NewJob{Options: JobOptions{Delay: 1}}, "template: an option that belongs to one job only"},
+		{"s", hourly, NewJob{Options: JobOptions{Priority: -1}}, "template: priority -1"},
+		{"s", hourly, NewJob{Data: func() {}}, "template: data: encode func()"},
 	} {
-		if _, err := q.UpsertScheduler(t.Context(), test.id, test.repeat, test.template); err == nil {
-			t.Errorf("%s: accepted", name)
+		_, err := q.UpsertScheduler(t.Context(), test.id, test.repeat, test.template)
+		if err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%.40q, %+v: %v, not %q", test.id, test.repeat, err, test.want)
 		}
 	}
-	if left, _ := do(t, q, "KEYS", "P:*").AsStrSlice(); len(left) != 0 {
+	if left := scan(t, q); len(left) != 0 {
 		t.Errorf("left %q", left)
 	}
 }
