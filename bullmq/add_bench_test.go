@@ -2,6 +2,7 @@ package bullmq
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"runtime"
 	"strconv"
@@ -28,11 +29,13 @@ func BenchmarkAdd(b *testing.B) {
 		name      string
 		producers int
 		opts      JobOptions
+		ownID     bool
 	}{
-		{"producers=1", 1, benchOpts},
-		{"producers=64", 64, benchOpts},
-		{"producers=64/delayed", 64, JobOptions{Delay: time.Hour}},
-		{"producers=64/prioritized", 64, JobOptions{Priority: 5}},
+		{"producers=1", 1, benchOpts, false},
+		{"producers=64", 64, benchOpts, false},
+		{"producers=64/own-id", 64, benchOpts, true},
+		{"producers=64/delayed", 64, JobOptions{Delay: time.Hour}, false},
+		{"producers=64/prioritized", 64, JobOptions{Priority: 5}, false},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
 			q := newQueue(b, QueueConfig{})
@@ -47,8 +50,11 @@ func BenchmarkAdd(b *testing.B) {
 			} else {
 				b.SetParallelism((bench.producers + runtime.GOMAXPROCS(0) - 1) / runtime.GOMAXPROCS(0))
 				b.RunParallel(func(pb *testing.PB) {
-					for pb.Next() {
-						if _, err := q.Add(context.Background(), "analyze", benchData, bench.opts); err != nil {
+					for opts := bench.opts; pb.Next(); {
+						if bench.ownID {
+							opts.ID = rand.Text()
+						}
+						if _, err := q.Add(context.Background(), "analyze", benchData, opts); err != nil {
 							b.Error(err)
 						}
 					}

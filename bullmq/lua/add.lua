@@ -155,8 +155,17 @@ for i = 1, count do
   local flags, name, data, opts, timestamp = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
   at = at + 5
   local id = string.format('%.0f', counter - count + i)
+  local outcome
   if flags == '' then
     keep(id, name, data, opts, timestamp, 0, 0, false, none)
+  elseif flags == 'i' then -- the most common wish, in fewer steps
+    id, at = ARGV[at], at + 1
+    if call('EXISTS', P .. id) == 0 then
+      keep(id, name, data, opts, timestamp, 0, 0, false, none)
+    else
+      emit(Q, 'duplicated', id)
+      outcome = id
+    end
   else
     local job = { name = name, data = data, opts = opts, timestamp = timestamp }
     job.ownID = given(flags, 'i')
@@ -169,11 +178,11 @@ for i = 1, count do
     job.dedup = given(flags, 'u')
     job.ttl = tonumber(given(flags, 'u'))
     job.dedupFlags = given(flags, 'u')
-    local outcome = addSpecial(job)
-    if outcome then
-      reply[#reply + 1] = i - 1
-      reply[#reply + 1] = outcome
-    end
+    outcome = addSpecial(job)
+  end
+  if outcome then
+    reply[#reply + 1] = i - 1
+    reply[#reply + 1] = outcome
   end
 end
 
