@@ -22,6 +22,9 @@
 // harm when they run twice. Jobs that failed for good are kept, with every error, until [JobOptions.RemoveOnFail] says
 // otherwise: [Queue.Finished] lists them, [Queue.Retry] runs them again.
 //
+// Jobs by the clock are made by schedulers ([Queue.UpsertScheduler]), which live in Redis: there is always one job to come,
+// and the worker that starts it makes the next.
+//
 // What BullMQ does not have: attempts end by a timeout and jobs can be cancelled, both through the handler's context
 // ([JobOptions.Timeout], [Queue.Cancel]); a job can be given back without having spent an attempt ([HandBack]); delayed
 // jobs start to the millisecond; and [QueueEvents] misses nothing.

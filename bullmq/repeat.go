@@ -223,5 +223,8 @@ func decodeRepeat(fields map[string]string, option json.RawMessage) Repeat {
 	if r.TZ == "" && truth(all[repeatUTC]) {
 		r.TZ = "UTC"
 	}
+	if r.Offset <= -r.Every && r.Every > 0 {
+		r.Offset %= r.Every // else every run would be in the past
+	}
 	return r
 }
