@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/gobwas/ws"
 
@@ -87,7 +86,9 @@ func TestKnownAttacks(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := serveTCP(t, socketio.Config{})
+			h := &host{Server: socketio.NewServer(socketio.Config{})}
+			addr, _ := wiretest.ServeTCP(t, h.Server, wiretest.AnyPort)
+			h.Peer = wiretest.NewPeer(t, wiretest.TCP(addr), "/socket.io/")
 			h.On("x", func(_ context.Context, e *socketio.Event) { e.Ack(anys(e.Args)...) })
 			attack(t, h)
 			w := h.join(t)
@@ -96,35 +97,6 @@ func TestKnownAttacks(t *testing.T) {
 			w.Close()
 		})
 	}
-}
-
-// serveTCP is serve on a real network.
-func serveTCP(t *testing.T, cfg socketio.Config) *host {
-	h := &host{log: &logged{}, Server: socketio.NewServer(cfg)}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv := &http.Server{Handler: h.Server}
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		srv.Serve(l)
-	}()
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := h.Close(ctx); err != nil {
-			t.Errorf("closing the server: %v", err)
-		}
-		srv.Close()
-		<-served
-	})
-	h.Peer = wiretest.NewPeer(t, func(ctx context.Context) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "tcp", l.Addr().String())
-	}, "/socket.io/")
-	return h
 }
 
 // inputs sends messages on a connected WebSocket, and all in one body by polling; binary ones begin with "b:".

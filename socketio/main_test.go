@@ -1,14 +1,11 @@
 package socketio_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"loupe/socketio"
@@ -17,40 +14,17 @@ import (
 
 func TestMain(m *testing.M) { wiretest.Main(m) }
 
-// bubble runs a test in which time costs nothing and which fails if a goroutine is left.
-func bubble(t *testing.T, f func(*testing.T)) {
-	t.Helper()
-	t.Parallel()
-	synctest.Test(t, f)
-}
+var bubble = wiretest.Bubble
 
 // host is a server in memory.
 type host struct {
 	*wiretest.Peer
 	*socketio.Server
-	log *logged
-}
-
-// logged is a log that can be read while it is written.
-type logged struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
+	log *wiretest.Log
 }
 
 func serve(t *testing.T, cfg socketio.Config) *host {
-	h := &host{log: &logged{}}
+	h := &host{log: &wiretest.Log{}}
 	cfg.Logger = slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	h.Server = socketio.NewServer(cfg)
 	h.Peer = wiretest.Serve(t, h.Server, "/socket.io/")
@@ -83,13 +57,14 @@ func (h *host) joinWith(t *testing.T, connect string) *remote {
 	t.Helper()
 	c := &remote{WebSocket: h.OpenWebSocket()}
 	c.Send(connect)
-	c.expectConnect(t)
+	c.connected(t, c.Read())
 	return c
 }
 
-func (c *remote) expectConnect(t *testing.T) {
+// connected takes the CONNECT packet.
+func (c *remote) connected(t *testing.T, m string) {
 	t.Helper()
-	payload, found := strings.CutPrefix(c.Read(), "40")
+	payload, found := strings.CutPrefix(m, "40")
 	var hello struct{ SID, PID string }
 	if err := json.Unmarshal([]byte(payload), &hello); err != nil || !found || hello.SID == "" {
 		t.Fatalf("connected with %q: %v", payload, err)

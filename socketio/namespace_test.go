@@ -185,7 +185,7 @@ func TestConnectTimeout(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		settled.Send("40")
-		settled.expectConnect(t)
+		settled.connected(t, settled.Read())
 	})
 }
 

@@ -56,13 +56,8 @@ func (h *host) comeBack(t *testing.T, auth string) (c *remote, missed []string) 
 	c.Send("40" + auth)
 	for {
 		m := c.Read()
-		payload, connect := strings.CutPrefix(m, "40")
-		if connect {
-			var hello struct{ SID, PID string }
-			if err := json.Unmarshal([]byte(payload), &hello); err != nil {
-				t.Fatal(err)
-			}
-			c.id, c.pid = hello.SID, hello.PID
+		if strings.HasPrefix(m, "40") {
+			c.connected(t, m)
 			return c, missed
 		}
 		missed = append(missed, m)

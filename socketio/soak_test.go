@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -51,16 +50,7 @@ func TestSoak(t *testing.T) {
 		e.Socket.To("room2").Emit("moved", e.Socket.ID())
 	})
 
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv := &http.Server{Handler: io}
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		srv.Serve(l)
-	}()
+	addr, end := wiretest.ServeTCP(t, io, wiretest.AnyPort)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	stop, cancel := context.WithTimeout(t.Context(), *soakTime)
@@ -70,11 +60,7 @@ func TestSoak(t *testing.T) {
 	for i := range *soakSockets {
 		clients.Go(func() {
 			s := &soaker{t: t, rng: rand.New(rand.NewPCG(seed, uint64(i)))}
-			dial := func(ctx context.Context) (net.Conn, error) {
-				var d net.Dialer
-				return d.DialContext(ctx, "tcp", l.Addr().String())
-			}
-			s.Peer = wiretest.NewPeer(t, dial, "/socket.io/")
+			s.Peer = wiretest.NewPeer(t, wiretest.TCP(addr), "/socket.io/")
 			for stop.Err() == nil {
 				s.round(stop)
 				rounds.Add(1)
@@ -95,13 +81,7 @@ func TestSoak(t *testing.T) {
 		}
 	})
 	clients.Wait()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	if err := io.Close(ctx); err != nil {
-		t.Errorf("closing: %v", err)
-	}
-	srv.Close()
-	<-served
+	end()
 	if s := io.Stats(); s.Connections != 0 || s.WebSockets != 0 || s.Sockets != 0 {
 		t.Errorf("left: %+v", s)
 	}

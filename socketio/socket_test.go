@@ -361,7 +361,7 @@ func TestLateEvents(t *testing.T) {
 		}
 		c.Expect("41")
 		c.Send("40")
-		c.expectConnect(t)
+		c.connected(t, c.Read())
 		if c.id == s.ID() {
 			t.Error("the same id again")
 		}
@@ -529,7 +529,7 @@ func TestDisconnectAt(t *testing.T) {
 			t.Errorf("took %v", took)
 		}
 		c.Send("40") // the connection stays
-		c.expectConnect(t)
+		c.connected(t, c.Read())
 		s.DisconnectAt(time.Now().Add(time.Second)) // does nothing any more
 	})
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net"
-	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -13,37 +11,14 @@ import (
 
 	"loupe/socketio"
 	"loupe/socketio/client"
+	"loupe/socketio/internal/wiretest"
 )
 
-// start serves io at a port of its own until the test ends and returns the URL.
-func start(t *testing.T, io *socketio.Server, addr string) (url string, stop func()) {
+// start serves io until the test ends and returns the URL.
+func start(t *testing.T, io *socketio.Server) (url string) {
 	t.Helper()
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv := &http.Server{Handler: io}
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		srv.Serve(l)
-	}()
-	stop = func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		if err := io.Close(ctx); err != nil {
-			t.Errorf("closing the server: %v", err)
-		}
-		srv.Close()
-		<-served
-	}
-	return "http://" + l.Addr().String(), stop
-}
-
-func testContext(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	t.Cleanup(cancel)
-	return ctx
+	addr, _ := wiretest.ServeTCP(t, io, wiretest.AnyPort)
+	return "http://" + addr
 }
 
 var transports = []string{"websocket", "polling"}
@@ -72,11 +47,10 @@ func TestEventsAndAcks(t *testing.T) {
 			io.On("ask", func(ctx context.Context, e *socketio.Event) {
 				io.To("all").Emit("big", strings.Repeat("é", 300_000))
 			})
-			url, stop := start(t, io, "127.0.0.1:0")
-			defer stop()
+			url := start(t, io)
 
 			welcome, big := make(chan string, 1), make(chan int, 1)
-			ctx := testContext(t)
+			ctx := wiretest.Context(t)
 			c, err := client.Dial(ctx, url, client.Config{
 				Transport: transport,
 				Auth:      map[string]string{"token": "t"},
@@ -124,9 +98,8 @@ func TestRefusalSaysWhy(t *testing.T) {
 			io.Use(func(context.Context, *socketio.Handshake) error {
 				return &socketio.ConnectError{Message: "Token expired", Data: map[string]string{"code": "token_expired"}}
 			})
-			url, stop := start(t, io, "127.0.0.1:0")
-			defer stop()
-			_, err := client.Dial(testContext(t), url, client.Config{Transport: transport})
+			url := start(t, io)
+			_, err := client.Dial(wiretest.Context(t), url, client.Config{Transport: transport})
 			refusal, ok := errors.AsType[*client.ConnectError](err)
 			if !ok {
 				t.Fatalf("error %v", err)
@@ -149,9 +122,9 @@ func TestReconnectsAfterARestart(t *testing.T) {
 				io.OnConnect(func(s *socketio.Socket) { s.Emit("hello", name) })
 				return io
 			}
-			url, stop := start(t, newServer("first"), "127.0.0.1:0")
+			addr, stop := wiretest.ServeTCP(t, newServer("first"), wiretest.AnyPort)
 			heard := make(chan string, 10)
-			c, err := client.Dial(testContext(t), url, client.Config{
+			c, err := client.Dial(wiretest.Context(t), "http://"+addr, client.Config{
 				Transport:      transport,
 				ReconnectDelay: 10 * time.Millisecond,
 				Handlers: map[string]client.Handler{"hello": func(args []client.Value) {
@@ -167,8 +140,7 @@ func TestReconnectsAfterARestart(t *testing.T) {
 			}
 			defer c.Close()
 			stop()
-			_, stop = start(t, newServer("second"), strings.TrimPrefix(url, "http://"))
-			defer stop()
+			wiretest.ServeTCP(t, newServer("second"), addr)
 			// The hello of the second server and the client's own news of the connect come from different goroutines.
 			got := []string{<-heard, <-heard, <-heard, <-heard}
 			slices.Sort(got[2:])
@@ -186,9 +158,8 @@ func TestEndsWhenTheServerSaysSo(t *testing.T) {
 			t.Parallel()
 			io := socketio.NewServer(socketio.Config{})
 			io.On("go", func(_ context.Context, e *socketio.Event) { e.Socket.Disconnect(false) })
-			url, stop := start(t, io, "127.0.0.1:0")
-			defer stop()
-			ctx := testContext(t)
+			url := start(t, io)
+			ctx := wiretest.Context(t)
 			c, err := client.Dial(ctx, url, client.Config{Transport: transport})
 			if err != nil {
 				t.Fatal(err)
@@ -209,16 +180,15 @@ func TestEndsWhenTheServerSaysSo(t *testing.T) {
 
 func TestDialErrors(t *testing.T) {
 	t.Parallel()
-	teapot, stop := start(t, socketio.NewServer(socketio.Config{Path: "/other/"}), "127.0.0.1:0")
-	defer stop()
+	teapot := start(t, socketio.NewServer(socketio.Config{Path: "/other/"}))
 	for _, transport := range transports {
 		for _, url := range []string{teapot, "http://127.0.0.1:1", "http://[", "ftp://127.0.0.1"} {
-			if _, err := client.Dial(testContext(t), url, client.Config{Transport: transport}); err == nil {
+			if _, err := client.Dial(wiretest.Context(t), url, client.Config{Transport: transport}); err == nil {
 				t.Errorf("%s by %s: no error", url, transport)
 			}
 		}
 	}
-	if _, err := client.Dial(testContext(t), teapot, client.Config{Transport: "pigeon"}); err == nil {
+	if _, err := client.Dial(wiretest.Context(t), teapot, client.Config{Transport: "pigeon"}); err == nil {
 		t.Error("unknown transport: no error")
 	}
 }

@@ -12,35 +12,16 @@ import (
 	"time"
 
 	"loupe/socketio/engineio"
+	"loupe/socketio/internal/wiretest"
 )
 
 // These tests use the network: the client dials by address.
 
-func listen(t *testing.T, cfg engineio.Config, receive func(*recorder, engineio.Message)) (url string, sessions <-chan *recorder, srv *engineio.Server) {
-	h := &host{sessions: make(chan *recorder, 10)}
-	srv = engineio.NewServer(cfg, func(c *engineio.Conn, _ *http.Request) (engineio.Receiver, error) {
-		r := newRecorder()
-		r.conn = c
-		if receive != nil {
-			r.receive = func(m engineio.Message) { receive(r, m) }
-		}
-		h.sessions <- r
-		return r, nil
-	})
-	web := httptest.NewServer(srv)
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := srv.Close(ctx); err != nil {
-			t.Error(err)
-		}
-		web.Close()
-	})
-	return web.URL + "/engine.io/", h.sessions, srv
-}
-
-func newRecorder() *recorder {
-	return &recorder{messages: make(chan engineio.Message, 20_000), closed: make(chan engineio.Reason, 2)}
+func listen(t *testing.T, cfg engineio.Config, receive func(*recorder, engineio.Message)) (url string, sessions <-chan *recorder) {
+	h := newHost(cfg)
+	h.receive = receive
+	addr, _ := wiretest.ServeTCP(t, h.server, wiretest.AnyPort)
+	return "http://" + addr + "/engine.io/", h.sessions
 }
 
 func TestClient(t *testing.T) {
@@ -48,9 +29,8 @@ func TestClient(t *testing.T) {
 	for _, transport := range []string{"websocket", "polling"} {
 		t.Run(transport, func(t *testing.T) {
 			t.Parallel()
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-			defer cancel()
-			url, sessions, _ := listen(t, engineio.Config{PingInterval: 20 * time.Millisecond}, echo)
+			ctx := wiretest.Context(t)
+			url, sessions := listen(t, engineio.Config{PingInterval: 20 * time.Millisecond}, echo)
 			if transport == "websocket" {
 				url = strings.Replace(url, "http", "ws", 1)
 			}
@@ -94,7 +74,7 @@ func TestClientIsTold(t *testing.T) {
 	for _, transport := range []string{"websocket", "polling"} {
 		t.Run("the server closes, "+transport, func(t *testing.T) {
 			t.Parallel()
-			url, sessions, _ := listen(t, engineio.Config{}, nil)
+			url, sessions := listen(t, engineio.Config{}, nil)
 			r := newRecorder()
 			c, err := engineio.Dial(t.Context(), url, engineio.DialConfig{Transport: transport}, r)
 			if err != nil {

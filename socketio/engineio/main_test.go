@@ -13,12 +13,7 @@ import (
 
 func TestMain(m *testing.M) { wiretest.Main(m) }
 
-// bubble runs a test in which time costs nothing and which fails if a goroutine is left.
-func bubble(t *testing.T, f func(*testing.T)) {
-	t.Helper()
-	t.Parallel()
-	synctest.Test(t, f)
-}
+var bubble = wiretest.Bubble
 
 // recorder is a Receiver that keeps what it is told. Its channels are large enough never to block it.
 type recorder struct {
@@ -46,16 +41,27 @@ type host struct {
 	receive  func(*recorder, engineio.Message)
 }
 
-func serve(t *testing.T, cfg engineio.Config) *host {
+func newRecorder() *recorder {
+	return &recorder{messages: make(chan engineio.Message, 20_000), closed: make(chan engineio.Reason, 2)}
+}
+
+func newHost(cfg engineio.Config) *host {
 	h := &host{sessions: make(chan *recorder, 1000)}
 	h.server = engineio.NewServer(cfg, func(c *engineio.Conn, _ *http.Request) (engineio.Receiver, error) {
-		r := &recorder{conn: c, messages: make(chan engineio.Message, 20_000), closed: make(chan engineio.Reason, 2)}
+		r := newRecorder()
+		r.conn = c
 		if h.receive != nil {
 			r.receive = func(m engineio.Message) { h.receive(r, m) }
 		}
 		h.sessions <- r
 		return r, nil
 	})
+	return h
+}
+
+// serve serves in memory.
+func serve(t *testing.T, cfg engineio.Config) *host {
+	h := newHost(cfg)
 	path := cfg.Path
 	if path == "" {
 		path = "/engine.io/"

@@ -20,8 +20,7 @@ func TestUpgradeReleasesThePoll(t *testing.T) {
 		sid := h.Open()
 		polled := h.poll(t, sid)
 		w := h.WebSocket(sid)
-		w.Send("2probe")
-		w.Expect("3probe")
+		w.Probe()
 		expect(t, <-polled, 200, "6")
 		w.Send("5")
 		w.Send("4hello")
@@ -41,8 +40,7 @@ func TestPollDuringTheUpgrade(t *testing.T) {
 		h := serve(t, engineio.Config{})
 		sid := h.Open()
 		w := h.WebSocket(sid)
-		w.Send("2probe")
-		w.Expect("3probe")
+		w.Probe()
 		start := time.Now()
 		expect(t, h.Poll(sid), 200, "6")
 		if took := time.Since(start); took != 50*time.Millisecond {
@@ -63,8 +61,7 @@ func TestMessagesDuringTheUpgrade(t *testing.T) {
 		r := <-h.sessions
 		w := h.WebSocket(sid)
 		r.conn.Send(text("by poll"))
-		w.Send("2probe")
-		w.Expect("3probe")
+		w.Probe()
 		expect(t, h.Poll(sid), 200, "4by poll")
 		r.conn.Send(text("one"), text("two"))
 		w.Send("5")
@@ -82,24 +79,20 @@ func TestFailedUpgrades(t *testing.T) {
 		"binary":                    func(w *wiretest.WebSocket) { w.SendBinary(2, 'p') },
 		"a long message":            func(w *wiretest.WebSocket) { w.Send(fmt.Sprintf("2%1000d", 0)) },
 		"hangs up after the probe": func(w *wiretest.WebSocket) {
-			w.Send("2probe")
-			w.Expect("3probe")
+			w.Probe()
 			w.Close()
 		},
 		"something else after the probe": func(w *wiretest.WebSocket) {
-			w.Send("2probe")
-			w.Expect("3probe")
+			w.Probe()
 			w.Send("4x")
 		},
 		"a second probe": func(w *wiretest.WebSocket) {
-			w.Send("2probe")
-			w.Expect("3probe")
+			w.Probe()
 			w.Send("2probe")
 		},
 		"nothing": func(*wiretest.WebSocket) { time.Sleep(10*time.Second + time.Millisecond) },
 		"nothing after the probe": func(w *wiretest.WebSocket) {
-			w.Send("2probe")
-			w.Expect("3probe")
+			w.Probe()
 			time.Sleep(10*time.Second + time.Millisecond)
 		},
 	} {
@@ -132,8 +125,7 @@ func TestSecondWebSocketIsTurnedAway(t *testing.T) {
 			t.Errorf("during the upgrade: %v", err)
 		}
 		second.Close()
-		w.Send("2probe")
-		w.Expect("3probe")
+		w.Probe()
 		w.Send("5")
 		synctest.Wait()
 		third := h.WebSocket(sid)
@@ -153,8 +145,7 @@ func TestPingFrameDuringTheUpgrade(t *testing.T) {
 		w := h.WebSocket(h.Open())
 		w.Raw([]byte{0x89, 0x82, 0, 0, 0, 0, 'h', 'i'})
 		w.Expect("pong:hi")
-		w.Send("2probe")
-		w.Expect("3probe")
+		w.Probe()
 		w.Send("5")
 		w.Send("4x")
 		w.Expect("4x")
@@ -167,8 +158,7 @@ func TestCloseDuringTheUpgrade(t *testing.T) {
 		h := serve(t, engineio.Config{})
 		sid := h.Open()
 		w := h.WebSocket(sid)
-		w.Send("2probe")
-		w.Expect("3probe")
+		w.Probe()
 		r := <-h.sessions
 		r.conn.Send(text("last"))
 		r.conn.Close(engineio.ForcedClose)
@@ -219,8 +209,7 @@ func TestOrderAcrossAnUpgrade(t *testing.T) {
 			take(h.Poll(sid))
 		}
 		w := h.WebSocket(sid)
-		w.Send("2probe")
-		w.Expect("3probe")
+		w.Probe()
 		post()
 		take(h.Poll(sid))
 		w.Send("5")

@@ -332,11 +332,8 @@ func TestBusyReceiver(t *testing.T) {
 				w.Send(fmt.Sprintf("4%03d%s", i, strings.Repeat("x", 1000)))
 			}
 		}()
-		for range 5 { // pings come and their answers do not get through, but nobody is to blame
-			w.Expect("2")
-			time.Sleep(45 * time.Second)
-			break
-		}
+		w.Expect("2")
+		time.Sleep(45 * time.Second) // the answer to the ping does not get through, but nobody is to blame
 		select {
 		case <-sent:
 			t.Error("100,000 bytes were taken")

@@ -1,7 +1,6 @@
 package redisadapter_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,12 +8,10 @@ import (
 	"log/slog"
 	"maps"
 	"net"
-	"net/http"
 	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -67,35 +64,12 @@ func eventually(t *testing.T, what string, so func() bool) {
 	}
 }
 
-func testContext(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	t.Cleanup(cancel)
-	return ctx
-}
-
 // server is a Socket.IO server in a cluster.
 type server struct {
 	*socketio.Server
 	cluster *redisadapter.Cluster
-	url     string
-	log     *logged
-}
-
-type logged struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
+	addr    string
+	log     *wiretest.Log
 }
 
 func serve(t *testing.T, r *redis, cfg redisadapter.Config, namespaces ...string) *server {
@@ -105,7 +79,7 @@ func serve(t *testing.T, r *redis, cfg redisadapter.Config, namespaces ...string
 
 func serveIO(t *testing.T, r *redis, cfg redisadapter.Config, ioConfig socketio.Config, namespaces ...string) *server {
 	t.Helper()
-	s := &server{log: &logged{}}
+	s := &server{log: &wiretest.Log{}}
 	cfg.Options.InitAddress = []string{r.addr}
 	cfg.Logger = slog.New(slog.NewTextHandler(s.log, nil))
 	var err error
@@ -125,35 +99,18 @@ func serveIO(t *testing.T, r *redis, cfg redisadapter.Config, ioConfig socketio.
 			}))
 		})
 	}
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.url = "http://" + l.Addr().String()
-	srv := &http.Server{Handler: s}
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		srv.Serve(l)
-	}()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := s.Close(ctx); err != nil {
-			t.Errorf("closing the server: %v", err)
-		}
-		srv.Close()
-		<-served
 		if t.Failed() {
 			t.Logf("log:\n%s", s.log)
 		}
 	})
+	s.addr, _ = wiretest.ServeTCP(t, s, wiretest.AnyPort)
 	return s
 }
 
 func (s *server) ready(t *testing.T) *server {
 	t.Helper()
-	if err := s.cluster.Ready(testContext(t)); err != nil {
+	if err := s.cluster.Ready(wiretest.Context(t)); err != nil {
 		t.Fatalf("not ready: %v\n%s", err, s.log)
 	}
 	return s
@@ -175,7 +132,7 @@ func (s *server) connectTo(t *testing.T, namespace, name string, rooms ...string
 	t.Helper()
 	k := &socket{name: name, events: make(chan string, 1000)}
 	handlers := map[string]client.Handler{}
-	c, err := client.Dial(testContext(t), s.url, client.Config{
+	c, err := client.Dial(wiretest.Context(t), "http://"+s.addr, client.Config{
 		Namespace:   namespace,
 		NoReconnect: true,
 		Handlers:    handlers,
@@ -189,7 +146,7 @@ func (s *server) connectTo(t *testing.T, namespace, name string, rooms ...string
 	k.Client = c
 	t.Cleanup(func() { c.Close() })
 	for _, room := range rooms {
-		if _, err := c.EmitWithAck(testContext(t), "join", room); err != nil {
+		if _, err := c.EmitWithAck(wiretest.Context(t), "join", room); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -354,7 +311,7 @@ func TestServersAnswerEachOther(t *testing.T) {
 	a, b := serve(t, r, cfg).ready(t), serve(t, r, redisadapter.Config{}).ready(t)
 	a.connect(t, "here", "x")
 	b.connect(t, "there", "x", "12")
-	ctx := testContext(t)
+	ctx := wiretest.Context(t)
 	all := b.cluster.Of("/")
 
 	if n, err := all.Servers(ctx); n != 2 || err != nil {
@@ -419,9 +376,7 @@ func TestServersAnswerEachOther(t *testing.T) {
 
 // peer speaks to the server byte by byte.
 func (s *server) peer(t *testing.T) *wiretest.Peer {
-	return wiretest.NewPeer(t, func(ctx context.Context) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "tcp", strings.TrimPrefix(s.url, "http://"))
-	}, "/socket.io/")
+	return wiretest.NewPeer(t, wiretest.TCP(s.addr), "/socket.io/")
 }
 
 // answering connects a socket in the room that acknowledges the next event with what the arguments are in JSON; if they
@@ -458,7 +413,7 @@ func TestAcknowledgementsComeFromAllServers(t *testing.T) {
 	b.answering(t, "x", `[]`)
 	b.answering(t, "y", `["y"]`)
 
-	values, err := a.To("x").EmitWithAck(testContext(t), "ask", 1)
+	values, err := a.To("x").EmitWithAck(wiretest.Context(t), "ask", 1)
 	var got []string
 	for _, v := range values {
 		got = append(got, v.String())
@@ -466,7 +421,7 @@ func TestAcknowledgementsComeFromAllServers(t *testing.T) {
 	if slices.Sort(got); err != nil || !slices.Equal(got, []string{"", `"a"`, `"b"`}) && !slices.Equal(got, []string{`"a"`, `"b"`, "null"}) {
 		t.Errorf("acknowledged with %q, %v", got, err)
 	}
-	if values, err := c.To("nobody").EmitWithAck(testContext(t), "ask"); err != nil || len(values) != 0 {
+	if values, err := c.To("nobody").EmitWithAck(wiretest.Context(t), "ask"); err != nil || len(values) != 0 {
 		t.Errorf("nobody acknowledges with %q, %v", values, err)
 	}
 
@@ -505,7 +460,7 @@ func TestOutage(t *testing.T) {
 		here.expect(t, fmt.Sprint("during ", i))
 	}
 	a.To("only there").Volatile().Emit("volatile") // not worth keeping
-	if _, err := a.cluster.Of("/").FetchSockets(testContext(t), socketio.Target{}); !errors.Is(err, redisadapter.ErrAway) {
+	if _, err := a.cluster.Of("/").FetchSockets(wiretest.Context(t), socketio.Target{}); !errors.Is(err, redisadapter.ErrAway) {
 		t.Errorf("listing sockets without Redis: %v", err)
 	}
 
@@ -550,13 +505,13 @@ func TestStartsWithoutRedis(t *testing.T) {
 		t.Errorf("ready without Redis: %v", err)
 	}
 	ended := serve(t, r, redisadapter.Config{})
-	if err := ended.Close(testContext(t)); err != nil {
+	if err := ended.Close(wiretest.Context(t)); err != nil {
 		t.Error(err)
 	}
 	if err := ended.Emit("late"); !errors.Is(err, redisadapter.ErrClosed) {
 		t.Errorf("emitting after the end: %v", err)
 	}
-	if err := ended.cluster.Ready(testContext(t)); !errors.Is(err, redisadapter.ErrClosed) {
+	if err := ended.cluster.Ready(wiretest.Context(t)); !errors.Is(err, redisadapter.ErrClosed) {
 		t.Errorf("ready after the end: %v", err)
 	}
 
@@ -637,10 +592,10 @@ func TestRedisCluster(t *testing.T) {
 		servers, sockets = append(servers, s), append(sockets, s.connect(t, fmt.Sprint("at ", i), "x"))
 	}
 	for i, s := range servers {
-		if n, err := s.cluster.Of("/").Servers(testContext(t)); n != len(servers) || err != nil {
+		if n, err := s.cluster.Of("/").Servers(wiretest.Context(t)); n != len(servers) || err != nil {
 			t.Errorf("server %d counts %d servers, %v", i, n, err)
 		}
-		if listed, err := s.cluster.Of("/").FetchSockets(testContext(t), socketio.Target{Rooms: []string{"x"}}); len(listed) != len(servers) || err != nil {
+		if listed, err := s.cluster.Of("/").FetchSockets(wiretest.Context(t), socketio.Target{Rooms: []string{"x"}}); len(listed) != len(servers) || err != nil {
 			t.Errorf("server %d lists %d sockets, %v", i, len(listed), err)
 		}
 	}
@@ -709,15 +664,15 @@ func TestLentClient(t *testing.T) {
 	k := a.connect(t, "here")
 	b.Emit("hello")
 	k.expect(t, "hello ")
-	if err := b.Close(testContext(t)); err != nil {
+	if err := b.Close(wiretest.Context(t)); err != nil {
 		t.Error(err)
 	}
 	a.Emit("still here")
 	k.expect(t, "still here ")
-	if err := lent.Do(testContext(t), lent.B().Ping().Build()).Error(); err != nil {
+	if err := lent.Do(wiretest.Context(t), lent.B().Ping().Build()).Error(); err != nil {
 		t.Errorf("the lent client is unusable: %v", err)
 	}
-	if n, err := a.cluster.Of("/").Servers(testContext(t)); n != 1 || err != nil {
+	if n, err := a.cluster.Of("/").Servers(wiretest.Context(t)); n != 1 || err != nil {
 		t.Errorf("%d servers are left, %v", n, err)
 	}
 }
@@ -754,7 +709,7 @@ func TestMalformedMessagesAreDropped(t *testing.T) {
 		{"socket.io-request#/#", deep},
 	}
 	for _, m := range messages {
-		if err := pub.Do(testContext(t), pub.B().Publish().Channel(m.channel).Message(m.content).Build()).Error(); err != nil {
+		if err := pub.Do(wiretest.Context(t), pub.B().Publish().Channel(m.channel).Message(m.content).Build()).Error(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -767,10 +722,10 @@ func TestMalformedMessagesAreDropped(t *testing.T) {
 		{"socket.io#/#nobody#", "hello"},
 		{"socket.io#/other#", "hello"},
 	} {
-		pub.Do(testContext(t), pub.B().Publish().Channel(m.channel).Message(m.content).Build())
+		pub.Do(wiretest.Context(t), pub.B().Publish().Channel(m.channel).Message(m.content).Build())
 	}
 	good := "\x93\xa7emitter\x82\xa4type\x02\xa4data\x91\xa2ok\x80"
-	pub.Do(testContext(t), pub.B().Publish().Channel("socket.io#/#").Message(good).Build())
+	pub.Do(wiretest.Context(t), pub.B().Publish().Channel("socket.io#/#").Message(good).Build())
 	k.expect(t, "ok ")
 	if got := s.cluster.Stats().Malformed; got != int64(len(messages)) {
 		t.Errorf("%d malformed messages, want %d", got, len(messages))

@@ -151,8 +151,7 @@ func transportCases(name func(string) string) []suiteCase {
 		{"upgrade/successfully upgrades from HTTP long-polling to WebSocket", func(t *testing.T, p *wiretest.Peer) {
 			sid := p.Open()
 			w := p.WebSocket(sid)
-			w.Send("2probe")
-			w.Expect("3probe")
+			w.Probe()
 			expectAnswer(t, p.Poll(sid), 200, "6")
 			w.Send("5")
 			expectAlive(t, p, w)
