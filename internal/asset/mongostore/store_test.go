@@ -33,6 +33,7 @@ func TestStore(t *testing.T) {
 			},
 			"the document":                     testDocument,
 			"a Mongoose document":              testMongooseDocument,
+			"many at once":                     testEach,
 			"unknown fields stay":              testUnknownFields,
 			"nulls in the way":                 testNulls,
 			"an odd document breaks no page":   testOddDocuments,

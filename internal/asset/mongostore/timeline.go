@@ -32,11 +32,15 @@ func (s *Store) history(ctx context.Context, id string, limit int) ([]asset.Entr
 	if err != nil {
 		return nil, err
 	}
-	entries := merge(document(raw).entries("loupe.timeline"), document(raw).entries("loupeFinished"))
+	entries := document(raw).history()
 	if limit > 0 && len(entries) > limit {
 		entries = entries[:limit]
 	}
 	return entries, nil
+}
+
+func (d document) history() []asset.Entry {
+	return merge(d.entries("loupe.timeline"), d.entries("loupeFinished"))
 }
 
 // merge puts the finished runs that have dropped out of the timeline in front of it, and drops the oldest of the other
