@@ -1,11 +1,13 @@
 package bullmq
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"runtime"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -14,9 +16,13 @@ import (
 // A worker talks to its queue through one script, finish: each call takes along all outcomes since the last one and asks
 // for as many jobs as there are free slots. A lone outcome goes at once; while a call is under way, others gather. So a
 // busy worker makes few calls, and none that says nothing.
+//
+// A worker of many slots has two lanes, which make such calls independently: while Redis works for one, the jobs of the
+// other are decoded and run. With few slots that would only make the calls smaller.
 var finishScript = newScript("finish")
 
 const (
+	twoLanesFrom  = 16                    // slots
 	maxOutcomes   = 50                    // of one call
 	maxFetched    = 50                    // jobs of one call
 	retryAfter    = 50 * time.Millisecond // the first pause after a call that failed; it doubles
@@ -37,10 +43,18 @@ type call struct {
 	pass     bool
 }
 
-// dispatcher makes the calls of a shift.
-type dispatcher struct {
+// lane is a share of a shift's slots that has calls of its own.
+type lane struct {
 	*shift
-	token   int64 // number of the next one
+	slots int
+	wake  chan struct{} // something has changed
+
+	// Guarded by the shift.
+	active int    // handlers that run
+	runs   int    // those, and those whose outcome is not stored
+	ended  []*run // whose outcome is to be sent
+
+	// Used by dispatch only.
 	pending *call // has failed and is to be made again
 	retryAt time.Time
 	retries int
@@ -48,10 +62,20 @@ type dispatcher struct {
 	args    []string
 }
 
+// dispatch runs all lanes.
+func (s *shift) dispatch(ctx context.Context, end context.CancelFunc, unwatched <-chan struct{}) error {
+	errs := make([]error, len(s.lanes))
+	var group sync.WaitGroup
+	for i, l := range s.lanes {
+		group.Go(func() { errs[i] = l.dispatch(ctx, end, unwatched) })
+	}
+	group.Wait()
+	return cmp.Or(errs...)
+}
+
 // dispatch makes calls and starts jobs until ctx has ended and all outcomes are stored. Then unwatched is closed by watch.
 // When the client is closed it ends ctx itself.
-func (s *shift) dispatch(ctx context.Context, end context.CancelFunc, unwatched <-chan struct{}) error {
-	d := &dispatcher{shift: s}
+func (d *lane) dispatch(ctx context.Context, end context.CancelFunc, unwatched <-chan struct{}) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil && !d.closed {
@@ -62,7 +86,7 @@ func (s *shift) dispatch(ctx context.Context, end context.CancelFunc, unwatched 
 		}
 		timer.Reset(d.rest(now))
 		select {
-		case <-s.wake:
+		case <-d.wake:
 		case <-timer.C:
 		case <-ctx.Done():
 		}
@@ -77,9 +101,9 @@ func (s *shift) dispatch(ctx context.Context, end context.CancelFunc, unwatched 
 	return nil
 }
 
-// leave ends the shift: handlers have the grace, then [leaveWait] after their contexts have ended, and what they return is
+// leave ends the lane: handlers have the grace, then [leaveWait] after their contexts have ended, and what they return is
 // stored if Redis answers within [storeAtMost].
-func (d *dispatcher) leave(timer *time.Timer, unwatched <-chan struct{}) {
+func (d *lane) leave(timer *time.Timer, unwatched <-chan struct{}) {
 	d.close()
 	phases := []struct {
 		at    time.Time
@@ -127,7 +151,7 @@ func (d *dispatcher) leave(timer *time.Timer, unwatched <-chan struct{}) {
 }
 
 // next returns the call to be made now, or nil.
-func (d *dispatcher) next(now time.Time) *call {
+func (d *lane) next(now time.Time) *call {
 	if d.pending != nil {
 		if now.Before(d.retryAt) {
 			return nil
@@ -141,7 +165,7 @@ func (d *dispatcher) next(now time.Time) *call {
 	}
 	want := 0
 	if !d.paused && !d.closing && !now.Before(d.limited) {
-		want = min(d.cfg.Concurrency-d.active, maxFetched)
+		want = min(d.slots-d.active, maxFetched)
 	}
 	if len(d.ended) == 0 && !d.pass && (!d.look || want == 0) {
 		return nil
@@ -149,24 +173,24 @@ func (d *dispatcher) next(now time.Time) *call {
 	if want > 0 {
 		d.look = false // a wake-up that comes while the call is under way must not be lost
 	}
-	c := &call{now: now, first: d.token, want: want, pass: d.pass || d.closing}
+	c := &call{now: now, first: d.tokenCount, want: want, pass: d.pass || d.closing}
 	n := min(len(d.ended), maxOutcomes)
 	c.outcomes = append(c.outcomes, d.ended[:n]...)
 	d.ended = append(d.ended[:0], d.ended[n:]...)
 	d.pass = false
-	d.token += int64(want)
+	d.tokenCount += int64(want)
 	return c
 }
 
 // rest returns for how long nothing has to be done unless something happens, and lets watch know if the worker is idle.
-func (d *dispatcher) rest(now time.Time) time.Duration {
+func (d *lane) rest(now time.Time) time.Duration {
 	if d.pending != nil {
 		return d.retryAt.Sub(now)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {
-	case d.paused || d.closing || d.active >= d.cfg.Concurrency:
+	case d.paused || d.closing || d.active >= d.slots:
 		return restAtMost
 	case now.Before(d.limited):
 		return d.limited.Sub(now)
@@ -179,7 +203,7 @@ func (d *dispatcher) rest(now time.Time) time.Duration {
 }
 
 // make makes a call and acts on its reply. If it fails, it is pending.
-func (d *dispatcher) make(c *call) {
+func (d *lane) make(c *call) {
 	reply, err := d.send(c)
 	if err != nil {
 		if d.retries == 0 {
@@ -209,7 +233,7 @@ type reply struct {
 
 // send runs the script. It takes no context: a call that was sent has to be waited for, and rueidis does that fastest
 // where nothing can end it but the connection's own timeout.
-func (d *dispatcher) send(c *call) (r reply, err error) {
+func (d *lane) send(c *call) (r reply, err error) {
 	d.args = d.appendArgs(d.args[:0], c)
 	parts, err := finishScript.run(d.base, d.client, d.keys, d.args...).ToArray()
 	clear(d.args)
@@ -231,7 +255,7 @@ func (d *dispatcher) send(c *call) (r reply, err error) {
 }
 
 // appendArgs appends the arguments of finish.lua.
-func (d *dispatcher) appendArgs(args []string, c *call) []string {
+func (d *lane) appendArgs(args []string, c *call) []string {
 	limitMax, limitPer := "", ""
 	if l := d.cfg.RateLimit; l != nil {
 		limitMax, limitPer = strconv.Itoa(l.Max), decimal(l.Per)
@@ -276,7 +300,7 @@ var (
 )
 
 // stored lets the runs go whose outcomes were stored, or cannot be.
-func (d *dispatcher) stored(c *call, codes []rueidis.RedisMessage) {
+func (d *lane) stored(c *call, codes []rueidis.RedisMessage) {
 	for i, r := range c.outcomes {
 		code := int64(codeWrongType)
 		if i < len(codes) {
@@ -291,7 +315,7 @@ func (d *dispatcher) stored(c *call, codes []rueidis.RedisMessage) {
 			continue
 		}
 		d.mu.Lock()
-		delete(d.running, r.token)
+		d.forget(r)
 		d.mu.Unlock()
 		r.cancel(nil)
 		switch {
@@ -307,14 +331,14 @@ func (d *dispatcher) stored(c *call, codes []rueidis.RedisMessage) {
 }
 
 // restore has another outcome stored for a job than the one that Redis refused.
-func (d *dispatcher) restore(r *run, o outcome) {
+func (d *lane) restore(r *run, o outcome) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.settle(r, o)
 }
 
 // dropped tells of an outcome that could not be stored.
-func (d *dispatcher) dropped(r *run, code int64) {
+func (d *lane) dropped(r *run, code int64) {
 	why := map[int64]string{
 		codeMissing: "it was removed", codeNoLock: "its lock has expired", codeOtherLock: "another worker has it",
 		codeNotActive: "it is no longer active", codeWrongType: "its keys are damaged",
@@ -325,7 +349,7 @@ func (d *dispatcher) dropped(r *run, code int64) {
 }
 
 // fetched starts the jobs of a reply.
-func (d *dispatcher) fetched(c *call, r reply) {
+func (d *lane) fetched(c *call, r reply) {
 	runs := make([]*run, 0, len(r.jobs))
 	for _, msg := range r.jobs {
 		if run := d.decode(msg, c); run != nil {
@@ -345,6 +369,9 @@ func (d *dispatcher) fetched(c *call, r reply) {
 	for _, run := range runs {
 		d.start(run)
 	}
+	if d.look {
+		d.signalLanes()
+	}
 	d.mu.Unlock()
 	if len(runs) > 0 {
 		runtime.Gosched() // handlers that have next to nothing to do end before the next call, and together
@@ -353,7 +380,7 @@ func (d *dispatcher) fetched(c *call, r reply) {
 
 // decode reads a job that was fetched: the fields and values of its hash, its id and its token. It returns nil if the
 // reply is not what the script makes.
-func (d *dispatcher) decode(msg rueidis.RedisMessage, c *call) *run {
+func (d *lane) decode(msg rueidis.RedisMessage, c *call) *run {
 	parts, err := msg.ToArray()
 	if err != nil || len(parts) < 2 {
 		d.cfg.Log.Error("finish replied with something that is no job", "queue", d.queue, "parts", len(parts))
@@ -366,7 +393,7 @@ func (d *dispatcher) decode(msg rueidis.RedisMessage, c *call) *run {
 		d.cfg.Log.Error("finish replied with a job without an id", "queue", d.queue, "error", err)
 		return nil
 	}
-	r := &run{job: newJob(d.client, d.keys, id), token: token, renewed: c.now}
+	r := &run{job: newJob(d.client, d.keys, id), lane: d, token: token, renewed: c.now}
 	for i := 0; i+1 < fields; i += 2 {
 		name, err1 := parts[i].ToString()
 		value, err2 := parts[i+1].ToString()

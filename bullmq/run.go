@@ -12,6 +12,7 @@ import (
 // run is a job of this worker, from its fetching until its outcome is stored.
 type run struct {
 	job    *Job
+	lane   *lane
 	token  string
 	broken error                   // why the job cannot be run at all
 	cancel context.CancelCauseFunc // of the handler's context
@@ -30,33 +31,53 @@ type shift struct {
 	*Worker
 	tokens string          // prefix of its tokens
 	base   context.Context // of all handlers
-	wake   chan struct{}   // for dispatch: something has changed
-	idle   chan struct{}   // for watch: there are free slots and nothing is known to wait
-	hints  chan string     // for renewLocks: ids of jobs that somebody wants cancelled
+	lanes  []*lane
+	idle   chan struct{} // for watch: there are free slots and nothing is known to wait
+	hints  chan string   // for renewLocks: ids of jobs that somebody wants cancelled
 
 	mu      sync.Mutex
 	running map[string]*run // by token, until the outcome is stored
-	ended   []*run          // outcomes to be stored
-	active  int             // handlers that run
 	look    bool            // there may be jobs
 	pass    bool            // what waits is for somebody else
 	due     time.Time       // of the earliest delayed job that is known
 	limited time.Time       // until then no job may start
 	paused  bool
 	closing bool
+
+	tokenCount int64
 }
 
 func newShift(ctx context.Context, w *Worker) *shift {
-	return &shift{
+	s := &shift{
 		Worker:  w,
 		tokens:  newTokenPrefix(),
 		base:    context.WithoutCancel(ctx),
-		wake:    make(chan struct{}, 1),
 		idle:    make(chan struct{}, 1),
 		hints:   make(chan string, 16),
 		running: make(map[string]*run),
 		look:    true,
 	}
+	lanes := 1
+	if w.cfg.Concurrency >= twoLanesFrom {
+		lanes = 2
+	}
+	for i := range lanes {
+		slots := (w.cfg.Concurrency + i) / lanes
+		s.lanes = append(s.lanes, &lane{shift: s, slots: slots, wake: make(chan struct{}, 1)})
+	}
+	return s
+}
+
+// signalLanes has all lanes look what has changed. The shift is locked.
+func (s *shift) signalLanes() {
+	for _, l := range s.lanes {
+		signal(l.wake)
+	}
+}
+
+// hasFree tells whether a slot is free. The shift is locked.
+func (s *shift) hasFree() bool {
+	return slices.ContainsFunc(s.lanes, func(l *lane) bool { return l.active < l.slots })
 }
 
 // signal wakes who waits for c, or who next will.
@@ -68,16 +89,23 @@ func signal(c chan struct{}) {
 }
 
 // start runs a job, unless the worker stops. The shift is locked.
-func (s *shift) start(r *run) {
-	s.running[r.token] = r
-	ctx, cancel := context.WithCancelCause(s.base)
+func (d *lane) start(r *run) {
+	d.running[r.token] = r
+	d.runs++
+	ctx, cancel := context.WithCancelCause(d.base)
 	r.cancel = cancel
-	if s.closing {
-		s.settle(r, outcome{kind: outcomeReturned, err: ErrShutdown})
+	if d.closing {
+		d.settle(r, outcome{kind: outcomeReturned, err: ErrShutdown})
 		return
 	}
-	s.active++
-	go s.work(ctx, r)
+	d.active++
+	go d.work(ctx, r)
+}
+
+// forget lets a run go. The shift is locked.
+func (d *lane) forget(r *run) {
+	delete(d.running, r.token)
+	d.runs--
 }
 
 // condemned returns why a job fails without its handler being asked, or nil.
@@ -94,71 +122,71 @@ func (s *shift) condemned(r *run) error {
 }
 
 // work runs a job's handler, unless its end is known beforehand.
-func (s *shift) work(ctx context.Context, r *run) {
+func (d *lane) work(ctx context.Context, r *run) {
 	job := r.job
 	began := time.Now()
 	var o outcome
 	defer func() { // runtime.Goexit calls it too
 		if o.kind == "" {
-			o = s.failure(job, errors.New("handler has ended its goroutine"))
+			o = d.failure(job, errors.New("handler has ended its goroutine"))
 		}
-		s.end(r, o, time.Since(began))
+		d.end(r, o, time.Since(began))
 	}()
 	if job.SchedulerID != "" {
-		settled := s.nextRun(ctx, job)
+		settled := d.nextRun(ctx, job)
 		defer func() {
 			if err := settled(); err != nil {
 				o = outcome{kind: outcomeReturned, err: err}
 			}
 		}()
 	}
-	if reason := s.condemned(r); reason != nil {
-		s.cfg.Hooks.condemned(ctx, job, reason)
-		o = s.failure(job, reason)
+	if reason := d.condemned(r); reason != nil {
+		d.cfg.Hooks.condemned(ctx, job, reason)
+		o = d.failure(job, reason)
 		return
 	}
-	if timeout := cmp.Or(job.Options.Timeout, s.cfg.Timeout); timeout > 0 {
+	if timeout := cmp.Or(job.Options.Timeout, d.cfg.Timeout); timeout > 0 {
 		var stop context.CancelFunc
 		ctx, stop = context.WithTimeoutCause(ctx, timeout, ErrTimeout)
 		defer stop()
 	}
-	if s.cfg.Telemetry != nil && job.Options.TelemetryMetadata != "" && !job.Options.OmitContext {
-		ctx = s.cfg.Telemetry.Extract(ctx, job.Options.TelemetryMetadata)
+	if d.cfg.Telemetry != nil && job.Options.TelemetryMetadata != "" && !job.Options.OmitContext {
+		ctx = d.cfg.Telemetry.Extract(ctx, job.Options.TelemetryMetadata)
 	}
-	s.cfg.Hooks.started(ctx, job)
-	value, err := s.call(ctx, job)
-	o = s.judge(job, value, err, context.Cause(ctx))
+	d.cfg.Hooks.started(ctx, job)
+	value, err := d.call(ctx, job)
+	o = d.judge(job, value, err, context.Cause(ctx))
 }
 
 // end takes over the outcome of a handler that has returned.
-func (s *shift) end(r *run, o outcome, took time.Duration) {
-	s.mu.Lock()
+func (d *lane) end(r *run, o outcome, took time.Duration) {
+	d.mu.Lock()
 	if r.ended { // nobody waits for it any more
-		s.mu.Unlock()
+		d.mu.Unlock()
 		return
 	}
-	s.active--
+	d.active--
 	r.took = took
 	if r.lost {
-		delete(s.running, r.token)
+		d.forget(r)
 		r.ended = true
 	} else {
-		s.settle(r, o)
+		d.settle(r, o)
 	}
-	s.mu.Unlock()
-	signal(s.wake)
+	d.mu.Unlock()
+	signal(d.wake)
 	if r.lost {
 		r.cancel(nil)
 		r.outcome = outcome{kind: outcomeLost, err: o.err}
-		s.cfg.Hooks.ended(r)
+		d.cfg.Hooks.ended(r)
 	}
 }
 
 // settle has the outcome of a run stored with the next call. The shift is locked.
-func (s *shift) settle(r *run, o outcome) {
+func (d *lane) settle(r *run, o outcome) {
 	o.asked = r.asked
 	r.outcome, r.ended = o, true
-	s.ended = append(s.ended, r)
+	d.ended = append(d.ended, r)
 }
 
 // pause starts no further jobs, or does again.
@@ -168,7 +196,7 @@ func (s *shift) pause(paused bool) {
 	s.paused = paused
 	s.look = s.look || !paused
 	s.pass = s.pass || paused
-	signal(s.wake)
+	s.signalLanes()
 }
 
 // close starts no further jobs, for good. What comes back is stored.
@@ -186,37 +214,39 @@ func (s *shift) passOn() {
 }
 
 // left returns how many handlers run and how many runs have an outcome that is not stored.
-func (s *shift) left() (active, unstored int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.active, len(s.running) - s.active
+func (d *lane) left() (active, unstored int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.active, d.runs - d.active
 }
 
 // cancelAll ends the contexts of all handlers.
-func (s *shift) cancelAll(cause error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, r := range s.running {
-		r.cancel(cause)
+func (d *lane) cancelAll(cause error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, r := range d.running {
+		if r.lane == d {
+			r.cancel(cause)
+		}
 	}
 }
 
 // giveUp gives jobs back whose handlers do not return.
-func (s *shift) giveUp() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, r := range s.running {
-		if r.ended {
+func (d *lane) giveUp() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, r := range d.running {
+		if r.lane != d || r.ended {
 			continue
 		}
-		s.active--
+		d.active--
 		if r.lost {
-			delete(s.running, r.token)
+			d.forget(r)
 			r.ended = true
 		} else {
-			s.settle(r, outcome{kind: outcomeReturned, err: ErrShutdown})
+			d.settle(r, outcome{kind: outcomeReturned, err: ErrShutdown})
 		}
-		s.cfg.Log.Error("handler goes on after its context has ended, its job is given back", "queue", s.queue, "job", r.job.ID)
+		d.cfg.Log.Error("handler goes on after its context has ended, its job is given back", "queue", d.queue, "job", r.job.ID)
 	}
 }
 
@@ -224,7 +254,7 @@ func (s *shift) giveUp() {
 func (s *shift) runningIDs() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ids := make([]string, 0, s.active)
+	ids := make([]string, 0, len(s.running))
 	for _, r := range s.running {
 		if !r.ended {
 			ids = append(ids, r.job.ID)

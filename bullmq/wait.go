@@ -106,7 +106,7 @@ func (s *shift) pop(ctx context.Context, conn rueidis.DedicatedClient, marker st
 func (s *shift) isIdle() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !s.paused && !s.closing && !s.look && s.active < s.cfg.Concurrency
+	return !s.paused && !s.closing && !s.look && s.hasFree()
 }
 
 // woken passes a wake-up on to dispatch: there may be jobs, or there will be at a time to come.
@@ -114,14 +114,14 @@ func (s *shift) woken(due time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.paused || s.closing || s.active >= s.cfg.Concurrency:
+	case s.paused || s.closing || !s.hasFree():
 		s.pass = true
 	case !due.After(time.Now()):
 		s.look = true
 	case s.due.IsZero() || due.Before(s.due):
 		s.due = due
 	}
-	signal(s.wake)
+	s.signalLanes()
 }
 
 // clientName is the name by which a worker is found among the connections of the server, in all languages.
