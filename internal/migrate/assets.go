@@ -10,41 +10,61 @@ import (
 	"loupe/internal/asset"
 )
 
-// record is an asset with all that is kept of it.
+// record is an asset with its history.
 type record struct {
 	asset.Asset
-	timeline []asset.Entry
+	history  [sha256.Size]byte // hash of the timeline
+	timeline []asset.Entry     // only of the installation's
 }
 
-func read(ctx context.Context, from asset.Store, id string) (record, error) {
-	a, err := from.Get(ctx, id)
+// read returns the record of an asset of the installation.
+func (m *mover) read(ctx context.Context, a asset.Asset) (record, error) {
+	timeline, err := m.Assets.Timeline(ctx, asset.TimelineQuery{AssetID: a.ID})
 	if err != nil {
-		return record{}, fmt.Errorf("read asset %s: %w", id, err)
+		return record{}, fmt.Errorf("read the timeline of asset %s: %w", a.ID, err)
 	}
-	timeline, err := from.Timeline(ctx, asset.TimelineQuery{AssetID: id})
-	if err != nil {
-		return record{}, fmt.Errorf("read the timeline of asset %s: %w", id, err)
-	}
-	return record{a, timeline}, nil
+	return record{a, sumTimeline(timeline), timeline}, nil
 }
 
-// sum is the hash of all that is kept of an asset. Of a timeline with more entries than [asset.MaxEntries], which then
-// are finished runs, not every store keeps more than the last.
-func (r record) sum() [sha256.Size]byte {
+// find returns the records at the target of those assets that it has, by id.
+func (m *mover) find(ctx context.Context, page []asset.Asset) (map[string]*record, error) {
+	if m.ToAssets == nil {
+		return nil, nil
+	}
+	ids := make([]string, len(page))
+	for i, a := range page {
+		ids[i] = a.ID
+	}
+	found := make(map[string]*record, len(page))
+	err := m.ToAssets.Each(ctx, ids, func(a asset.Asset, timeline []asset.Entry) error {
+		found[a.ID] = &record{Asset: a, history: sumTimeline(timeline)}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read assets of the target: %w", err)
+	}
+	return found, nil
+}
+
+// sumTimeline is the hash of a timeline. Of one with more entries than [asset.MaxEntries], which then are finished runs,
+// not every store keeps more than the last.
+func sumTimeline(timeline []asset.Entry) [sha256.Size]byte {
 	type entry struct {
 		asset.Entry
 		Payload []byte // byte for byte, where a json.RawMessage would lose its white space
 	}
-	var timeline []entry
-	for _, e := range r.timeline[max(0, len(r.timeline)-asset.MaxEntries):] {
-		timeline = append(timeline, entry{e, e.Payload})
+	var entries []entry
+	for _, e := range timeline[max(0, len(timeline)-asset.MaxEntries):] {
+		entries = append(entries, entry{e, e.Payload})
 	}
-	text, err := json.Marshal(struct {
-		Asset    asset.Asset
-		Timeline []entry
-	}{r.Asset, timeline})
+	return sum(entries)
+}
+
+// sum is the hash of all that v holds.
+func sum(v any) [sha256.Size]byte {
+	text, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // of plain values none comes
+		text = []byte(err.Error()) // a NaN that somebody has written to the target: nothing of ours equals it
 	}
 	return sha256.Sum256(text)
 }
@@ -58,7 +78,7 @@ func (m *mover) same(here, there record) bool {
 			theirs[i].URL = p.URL
 		}
 	}
-	return here.sum() == there.sum()
+	return here.history == there.history && sum(here.Asset) == sum(there.Asset)
 }
 
 // own returns an asset whose pictures can be changed.
@@ -90,19 +110,12 @@ func (m *mover) moved(p asset.Image) bool {
 }
 
 // moveAsset moves one asset: its pictures, then its record.
-func (m *mover) moveAsset(ctx context.Context, a asset.Asset) error {
-	here, err := read(ctx, m.Assets, a.ID)
-	if err != nil {
-		return err
-	}
-	there, err := read(ctx, m.records, a.ID)
+func (m *mover) moveAsset(ctx context.Context, here record, there *record) error {
 	switch {
-	case errors.Is(err, asset.ErrNotFound):
+	case there == nil:
 		return m.create(ctx, here)
-	case err != nil:
-		return err
-	case !m.same(here, there):
-		m.differs(a.ID)
+	case !m.same(here, *there):
+		m.differs(here.ID)
 		return nil
 	}
 	return m.complete(ctx, there.Asset)
@@ -118,7 +131,7 @@ func (m *mover) create(ctx context.Context, here record) error {
 	if err != nil {
 		return err
 	}
-	switch err := m.records.Create(ctx, a, here.timeline...); {
+	switch err := m.ToAssets.Create(ctx, a, here.timeline...); {
 	case errors.Is(err, asset.ErrExists):
 		m.differs(a.ID) // somebody has made it at this moment
 	case err != nil:
@@ -139,7 +152,11 @@ func (m *mover) complete(ctx context.Context, there asset.Asset) error {
 		m.report.count(&m.report.assets.equal)
 		return nil
 	}
-	_, err = m.records.Transition(ctx, a.ID, asset.Change{
+	var records asset.Store = m.Assets
+	if m.ToAssets != nil {
+		records = m.ToAssets
+	}
+	_, err = records.Transition(ctx, a.ID, asset.Change{
 		From: []asset.Status{there.Status}, JobID: there.JobID, Original: &a.Original, Processed: a.Processed,
 	})
 	switch {
@@ -154,32 +171,27 @@ func (m *mover) complete(ctx context.Context, there asset.Asset) error {
 }
 
 // verifyAsset compares one asset and its pictures.
-func (m *mover) verifyAsset(ctx context.Context, a asset.Asset) error {
-	here, err := read(ctx, m.Assets, a.ID)
-	if err != nil {
-		return err
-	}
-	there, err := read(ctx, m.records, a.ID)
+func (m *mover) verifyAsset(ctx context.Context, here record, there *record) error {
+	recorded := map[string]asset.Image{} // at the target
 	switch {
-	case errors.Is(err, asset.ErrNotFound):
-		m.report.missing(&m.report.assets, "asset "+a.ID, "is not at the target")
-	case err != nil:
-		return err
-	case m.same(here, there):
+	case there == nil:
+		m.report.missing(&m.report.assets, "asset "+here.ID, "is not at the target")
+	case m.same(here, *there):
 		m.report.count(&m.report.assets.equal)
 	default:
-		m.differs(a.ID)
+		m.differs(here.ID)
 	}
 	if m.ToImages == nil {
 		return nil
 	}
-	recorded := map[string]asset.Image{}
-	for _, p := range pictures(&there.Asset) {
-		recorded[p.Key] = *p
+	if there != nil {
+		for _, p := range pictures(&there.Asset) {
+			recorded[p.Key] = *p
+		}
 	}
-	for _, p := range pictures(&a) {
+	for _, p := range pictures(&here.Asset) {
 		now, ok := recorded[p.Key]
-		if err := m.verifyPicture(ctx, a.ID, *p, !ok || m.moved(now)); err != nil {
+		if err := m.verifyPicture(ctx, here.ID, *p, !ok || m.moved(now)); err != nil {
 			return err
 		}
 	}

@@ -3,7 +3,6 @@ package migrate
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -75,13 +74,9 @@ func (m *mover) verifyJob(ctx context.Context, s queue.Stored) error {
 
 // sumJob is the hash of all that an operator sees of a job.
 func sumJob(r queue.Record) [sha256.Size]byte {
-	text, err := json.Marshal(struct {
+	return sum(struct {
 		queue.Record
 		Data   []byte // byte for byte, where a json.RawMessage would lose its white space
 		Errors []queue.AttemptError
 	}{r, r.Data, append([]queue.AttemptError{}, r.Errors...)})
-	if err != nil {
-		panic(err) // of plain values none comes
-	}
-	return sha256.Sum256(text)
 }

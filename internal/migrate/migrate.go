@@ -36,7 +36,7 @@ type Config struct {
 	Jobs   Line
 
 	// The services. What has none stays where it is; default none.
-	ToAssets asset.Store
+	ToAssets Store
 	ToImages image.Store
 	ToJobs   Queue
 
@@ -52,6 +52,13 @@ type Records interface {
 	asset.Store
 	All(ctx context.Context, after string, limit int) ([]asset.Asset, error)
 	Count(ctx context.Context) (int, error)
+}
+
+// Store takes assets in.
+type Store interface {
+	asset.Store
+	// Each calls do for those of the assets that there are, in any order, with their whole timelines.
+	Each(ctx context.Context, ids []string, do func(asset.Asset, []asset.Entry) error) error
 }
 
 // Line is the queue of the installation.
@@ -71,19 +78,14 @@ type Queue interface {
 // mover is one run of Copy or Verify.
 type mover struct {
 	Config
-	records asset.Store // that name the pictures in the end
-	report  *report
+	report *report
 }
 
 func newMover(c Config) *mover {
 	if c.Refused == nil {
 		c.Refused = func(error) bool { return false }
 	}
-	m := &mover{Config: c, records: c.ToAssets, report: newReport(c.Out)}
-	if m.records == nil {
-		m.records = c.Assets
-	}
-	return m
+	return &mover{c, newReport(c.Out)}
 }
 
 // Copy moves everything that is not at the target yet, and reports whether all of it is there and equal then. An error
@@ -115,8 +117,9 @@ func Verify(ctx context.Context, c Config) (whole bool, err error) {
 	return m.report.end("TARGET", "EQUAL", func(t *tally) (int, int) { return t.source() - t.missing, t.equal })
 }
 
-// eachAsset calls do for every asset, if they or their pictures have a target.
-func (m *mover) eachAsset(ctx context.Context, do func(context.Context, asset.Asset) error) error {
+// eachAsset calls do for every asset, if they or their pictures have a target, with what there is of it at the target:
+// several at once.
+func (m *mover) eachAsset(ctx context.Context, do func(ctx context.Context, here record, there *record) error) error {
 	if m.ToAssets == nil && m.ToImages == nil {
 		return nil
 	}
@@ -125,10 +128,35 @@ func (m *mover) eachAsset(ctx context.Context, do func(context.Context, asset.As
 		return fmt.Errorf("count assets: %w", err)
 	}
 	m.report.assets.total = total
-	return walk(ctx, m.Assets.All, func(a asset.Asset) string { return a.ID }, atOnce, func(ctx context.Context, a asset.Asset) error {
-		defer m.report.progress()
-		return do(ctx, a)
-	})
+	for after := ""; ; {
+		page, err := m.Assets.All(ctx, after, pageSize)
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		there, err := m.find(ctx, page)
+		if err != nil {
+			return err
+		}
+		group, ctx := errgroup.WithContext(ctx)
+		group.SetLimit(atOnce)
+		for _, a := range page {
+			group.Go(func() error {
+				defer m.report.progress()
+				here, err := m.read(ctx, a)
+				if err != nil {
+					return err
+				}
+				if m.ToAssets == nil {
+					return do(ctx, here, &here)
+				}
+				return do(ctx, here, there[a.ID])
+			})
+		}
+		if err := group.Wait(); err != nil {
+			return err
+		}
+		after = page[len(page)-1].ID
+	}
 }
 
 // eachJob calls do for every job but the completed ones, which have nothing left to move, one after the other.
@@ -143,40 +171,19 @@ func (m *mover) eachJob(ctx context.Context, do func(context.Context, queue.Stor
 	m.report.jobs.total = counts.Waiting + counts.Paused + counts.Active + counts.Delayed
 	m.report.deadLetters.total = counts.Failed
 	m.report.completed = counts.Completed
-	return walk(ctx, m.Jobs.All, func(s queue.Stored) string { return s.ID }, 1, func(ctx context.Context, s queue.Stored) error {
-		defer m.report.progress()
-		if s.State == queue.Completed {
-			return nil
-		}
-		return do(ctx, s)
-	})
-}
-
-// walk calls do for every item, for so many of them at once, and begins them in their order.
-func walk[T any](
-	ctx context.Context, list func(context.Context, string, int) ([]T, error), id func(T) string, atOnce int, do func(context.Context, T) error,
-) error {
 	for after := ""; ; {
-		page, err := list(ctx, after, pageSize)
-		if err != nil {
+		page, err := m.Jobs.All(ctx, after, pageSize)
+		if err != nil || len(page) == 0 {
 			return err
 		}
-		group, ctx := errgroup.WithContext(ctx)
-		group.SetLimit(atOnce)
-		for _, item := range page {
-			group.Go(func() error {
-				if err := ctx.Err(); err != nil { // of the one before
-					return err
-				}
-				return do(ctx, item)
-			})
+		for _, s := range page {
+			if s.State != queue.Completed {
+				err = do(ctx, s)
+			}
+			if m.report.progress(); err != nil {
+				return err
+			}
 		}
-		if err := group.Wait(); err != nil {
-			return err
-		}
-		if len(page) < pageSize {
-			return nil
-		}
-		after = id(page[len(page)-1])
+		after = page[len(page)-1].ID
 	}
 }

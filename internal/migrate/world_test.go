@@ -37,7 +37,7 @@ type world struct {
 	jobs   *sqlitequeue.Queue
 	db     *sqlitedb.DB
 
-	toAssets *sqlitestore.Store
+	toAssets records
 	toImages *service
 	toJobs   *line
 
@@ -50,7 +50,8 @@ func newWorld(t *testing.T) *world {
 	w.assets, w.db = openAssets(t)
 	w.images = openImages(t, "http://127.0.0.1:3000")
 	w.jobs = sqlitequeue.New(w.db, queue.Config{Attempts: 3}, slog.New(slog.DiscardHandler))
-	w.toAssets, _ = openAssets(t)
+	to, _ := openAssets(t)
+	w.toAssets = records{to}
 	w.toImages = &service{Store: openImages(t, "https://pictures.example")}
 	return w
 }
@@ -214,6 +215,29 @@ func (w *world) expectMoved(t *testing.T, want asset.Asset) {
 			t.Errorf("picture %s is %q", key, got)
 		}
 	}
+}
+
+// records is a [migrate.Store] that asks one by one.
+type records struct{ *sqlitestore.Store }
+
+func (r records) Each(ctx context.Context, ids []string, do func(asset.Asset, []asset.Entry) error) error {
+	for _, id := range ids {
+		a, err := r.Get(ctx, id)
+		if errors.Is(err, asset.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		timeline, err := r.Timeline(ctx, asset.TimelineQuery{AssetID: id})
+		if err != nil {
+			return err
+		}
+		if err := do(a, timeline); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 var errRefused = errors.New("too large for us")
