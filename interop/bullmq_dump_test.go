@@ -14,69 +14,95 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 )
 
-// dump is all that Redis keeps of the queue, as lines. What no two runs have in common has been replaced: times, which
-// are counted in minutes from the test's beginning, the queue's name, random ids, and the stacks of errors.
+// dumpScript returns the name, the type, the time to live and the content of each key.
+const dumpScript = `
+local reads = {
+	string = function(key) return { redis.call('GET', key) } end,
+	list = function(key) return redis.call('LRANGE', key, 0, -1) end,
+	set = function(key) return redis.call('SORT', key, 'ALPHA') end,
+	zset = function(key) return redis.call('ZRANGE', key, 0, -1, 'WITHSCORES') end,
+	hash = function(key) return redis.call('HGETALL', key) end,
+	stream = function(key)
+		local texts = {}
+		for i, entry in ipairs(redis.call('XRANGE', key, '-', '+')) do
+			texts[i] = cjson.encode(entry[2])
+		end
+		return texts
+	end,
+}
+local all = {}
+for i, key in ipairs(redis.call('KEYS', ARGV[1])) do
+	local kind = redis.call('TYPE', key).ok
+	all[i] = { key, kind, redis.call('PTTL', key), reads[kind](key) }
+end
+return all`
+
+// dump is all that Redis keeps of the queue, as lines in order. What no two runs have in common has been replaced: times,
+// which are counted in minutes from the test's beginning, the queue's name, random ids, and the stacks of errors. The
+// differences that we know of are left out.
 func (c *bullmqCase) dump() (lines []string) {
 	c.Helper()
-	keys, err := c.redis("KEYS", c.key("*")).AsStrSlice()
+	keys, err := c.redis("EVAL", dumpScript, "0", c.key("*")).ToArray()
 	if err != nil {
 		c.Fatal(err)
 	}
-	slices.Sort(keys)
+	byName := map[string][]string{}
 	for _, key := range keys {
-		name := strings.TrimPrefix(key, c.key(""))
-		if ttl, err := c.redis("PTTL", key).AsInt64(); err == nil && ttl > 0 {
-			name += " (expires)"
+		parts, _ := key.ToArray()
+		full, _ := parts[0].ToString()
+		kind, _ := parts[1].ToString()
+		ttl, _ := parts[2].AsInt64()
+		values, err := parts[3].AsStrSlice()
+		if err != nil {
+			c.Fatal(full, err)
 		}
-		content := c.content(key)
-		for i, line := range content {
-			content[i] = c.masked(name + " " + line)
+		name := strings.TrimPrefix(full, c.key(""))
+		var content []string
+		for _, line := range describe(kind, values) {
+			if ttl > 0 {
+				line = "(expires) " + line
+			}
+			if line := c.shown(name + " " + line); line != "" {
+				content = append(content, line)
+			}
 		}
-		if len(content) > 0 && strings.HasPrefix(content[0], name+" zset") {
-			slices.Sort(content) // what has the same score now
+		if kind == "hash" || kind == "zset" { // whose order says nothing, or is that of times
+			slices.Sort(content)
 		}
-		lines = append(lines, content...)
+		byName[name] = content
+	}
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		lines = append(lines, byName[name]...)
 	}
 	return lines
 }
 
-// content is what a key holds, as lines.
-func (c *bullmqCase) content(key string) (lines []string) {
-	c.Helper()
-	kind, err := c.redis("TYPE", key).ToString()
-	if err != nil {
-		c.Fatal(err)
-	}
-	name := strings.TrimPrefix(key, c.key(""))
+// describe is what a key holds, as lines.
+func describe(kind string, values []string) (lines []string) {
 	switch kind {
-	case "string":
-		value, _ := c.redis("GET", key).ToString()
-		lines = append(lines, "= "+value)
-	case "list":
-		lines = append(lines, fmt.Sprintf("list %q", c.members(name)))
-	case "set":
-		members, _ := c.redis("SMEMBERS", key).AsStrSlice()
-		slices.Sort(members)
-		lines = append(lines, fmt.Sprintf("set %q", members))
 	case "zset":
-		scores := c.scores(name)
-		for _, member := range c.members(name) {
-			lines = append(lines, "zset "+member+" "+strconv.FormatFloat(scores[member], 'f', -1, 64))
+		for pair := range slices.Chunk(values, 2) {
+			lines = append(lines, "zset "+pair[0]+" "+pair[1])
 		}
 	case "hash":
-		hash := c.hash(name)
-		for _, field := range slices.Sorted(maps.Keys(hash)) {
-			lines = append(lines, field+" = "+sorted(field, hash[field]))
+		for pair := range slices.Chunk(values, 2) {
+			lines = append(lines, pair[0]+" = "+sorted(pair[0], pair[1]))
 		}
 	case "stream":
-		for _, e := range c.events() {
-			delete(e.fields, "event")
-			line := e.name
-			for _, field := range slices.Sorted(maps.Keys(e.fields)) {
-				line += " " + field + "=" + e.fields[field]
+		for _, entry := range values {
+			fields := to[[]string](json.RawMessage(entry))
+			line := ""
+			for pair := range slices.Chunk(fields, 2) {
+				if pair[0] == "event" {
+					line = pair[1] + line
+				} else {
+					line += " " + pair[0] + "=" + pair[1]
+				}
 			}
 			lines = append(lines, line)
 		}
+	default:
+		lines = append(lines, fmt.Sprintf("%s %q", kind, values))
 	}
 	return lines
 }
@@ -103,6 +129,21 @@ var (
 	randomID   = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
 )
 
+// shown is a line as dumps have it, or "".
+func (c *bullmqCase) shown(raw string) string {
+	line, ok := c.lines[raw]
+	if !ok { // most lines are in many dumps
+		line = c.masked(raw)
+		for _, d := range bullmqDifferences {
+			if strings.HasPrefix(c.version, d.versions) {
+				line = d.line.ReplaceAllString(line, d.with)
+			}
+		}
+		c.lines[raw] = line
+	}
+	return line
+}
+
 func (c *bullmqCase) masked(line string) string {
 	line = strings.ReplaceAll(line, c.Prefix+":"+cmp.Or(c.mask, c.Queue), "<queue>")
 	line = randomID.ReplaceAllString(line, "<random>")
@@ -114,7 +155,7 @@ func (c *bullmqCase) masked(line string) string {
 		for unit, scale := range map[string]float64{"": 1, "·4096": 4096} {
 			passed := millis(int64(n/scale) - c.began)
 			if passed.Abs() < 48*time.Hour {
-				return fmt.Sprintf("<%+d min%s>", int(passed.Round(time.Minute).Minutes()), unit)
+				return fmt.Sprintf("<%+d min%s>", int(passed.Round(10*time.Minute).Minutes()), unit) // whatever the machine is busy with
 			}
 		}
 		return text
@@ -162,9 +203,11 @@ func (c *bullmqCase) step(s bullmqStep, peers [2]bullmqPeer) {
 func (c *bullmqCase) toDo() int64 {
 	c.Helper()
 	n, err := c.redis("EVAL", `
-		local P = ARGV[1]
-		return redis.call('LLEN', P .. 'wait') + redis.call('ZCARD', P .. 'prioritized')
-			+ redis.call('ZCOUNT', P .. 'delayed', 0, ARGV[2]) + #redis.call('KEYS', P .. '*:lock')`,
+		local P, n = ARGV[1], 0
+		for _, id in ipairs(redis.call('LRANGE', P .. 'active', 0, -1)) do
+			n = n + redis.call('EXISTS', P .. id .. ':lock')
+		end
+		return n + redis.call('LLEN', P .. 'wait') + redis.call('ZCARD', P .. 'prioritized') + redis.call('ZCOUNT', P .. 'delayed', 0, ARGV[2])`,
 		"0", c.key(""), strconv.FormatInt((now()+5000)*4096, 10)).AsInt64()
 	if err != nil {
 		c.Fatal(err)
@@ -191,21 +234,6 @@ var bullmqDifferences = []bullmqDifference{
 	{"version 5 notes the id of the next job of a scheduler, which nobody reads", "5.", regexp.MustCompile(`^repeat:.* nrjid = .*`), ""},
 }
 
-// known is a dump without the differences that we know of.
-func (c *bullmqCase) known(lines []string) (rest []string) {
-	for _, line := range lines {
-		for _, d := range bullmqDifferences {
-			if strings.HasPrefix(c.version, d.versions) {
-				line = d.line.ReplaceAllString(line, d.with)
-			}
-		}
-		if line != "" {
-			rest = append(rest, line)
-		}
-	}
-	return rest
-}
-
 // alike has the same steps done by Node alone, by us alone, and by both together, each time on a queue of its own. It
 // fails unless all queues are the same at the end.
 func (c *bullmqCase) alike(steps ...bullmqStep) {
@@ -217,7 +245,7 @@ func (c *bullmqCase) alike(steps ...bullmqStep) {
 		for _, s := range steps {
 			q.step(s, peers)
 		}
-		got := q.known(q.dump())
+		got := q.dump()
 		if i == 0 {
 			want = got
 		} else if diff := gocmp.Diff(want, got); diff != "" {

@@ -122,8 +122,9 @@ type bullmqCase struct {
 	node    bullmqPeer // of that version
 	us      bullmqPeer
 	began   int64
-	alikes  int    // calls of alike
-	mask    string // name that dumps do not show, that of the queue if ""
+	alikes  int               // calls of alike
+	mask    string            // name that dumps do not show, that of the queue if ""
+	lines   map[string]string // of dumps, by what they are made of
 
 	mu   sync.Mutex
 	used map[bullmqPeer]bool
@@ -140,7 +141,7 @@ func (f *bullmqFleet) newCase(t *testing.T, version string) *bullmqCase {
 
 // closed has all peers close what they have opened for the queue when the test ends.
 func (c *bullmqCase) closed() {
-	c.used = map[bullmqPeer]bool{}
+	c.used, c.lines = map[bullmqPeer]bool{}, map[string]string{}
 	c.Cleanup(func() {
 		for peer := range c.used {
 			c.do(peer, "close")
