@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
 )
 
 var bullmqSchedulerChecks = []bullmqCheck{
@@ -17,7 +19,7 @@ func checkSchedulers(c *bullmqCase) {
 	template := obj{"name": "tick", "data": obj{"z": "ü"}, "opts": obj{"attempts": 2, "removeOnComplete": false}}
 	for _, steps := range [][]bullmqStep{
 		{a("upsertJobScheduler", "s", obj{"every": hour}, template), b("drive", obj{})},
-		{a("upsertJobScheduler", "s", obj{"every": 50, "limit": 3}, template), b("drive", obj{})},
+		{a("upsertJobScheduler", "s", obj{"every": 300, "limit": 2}, template), b("drive", obj{})},
 		{a("upsertJobScheduler", "s", obj{"every": hour, "limit": 2}, template), b("drive", obj{"script": script{"*": {{"fail": "no"}}}})},
 		{a("upsertJobScheduler", "s", obj{"pattern": "0 0 3 * * *", "tz": "UTC", "limit": 5}, template)},
 		{a("upsertJobScheduler", "s", obj{"every": hour}, template), b("upsertJobScheduler", "s", obj{"every": 2 * hour}, obj{"name": "other"})},
@@ -25,6 +27,33 @@ func checkSchedulers(c *bullmqCase) {
 		{a("upsertJobScheduler", "s", obj{"every": hour, "startDate": "2099-01-01T00:00:00.000Z"}, template), b("drain", true)},
 	} {
 		c.alike(steps...)
+	}
+
+	five := []bullmqStep{b("drive", obj{})}
+	for range 4 {
+		five = append(five, a("redis", "EVAL", `
+			local P = ARGV[1] .. ':'
+			for _, id in ipairs(redis.call('ZRANGE', P .. 'delayed', 0, -1)) do
+				redis.call('ZREM', P .. 'delayed', id)
+				redis.call('LPUSH', P .. 'wait', id)
+			end
+			return 1`, "0", "<queue>"), b("drive", obj{}))
+	}
+	for _, repeat := range []obj{
+		{"every": hour},
+		{"every": hour, "limit": 3},
+		{"pattern": "0 0 3 * * *", "tz": "America/New_York"},
+		{"pattern": "@weekly", "tz": "Asia/Kolkata", "limit": 3},
+		{"pattern": "30 14 * * 1-5", "endDate": "2030-01-01T00:00:00.000Z", "immediately": true},
+		{"pattern": "0 0 1 1 *", "tz": "UTC", "startDate": "2030-05-05T12:00:00.000Z", "endDate": "2033-06-01T00:00:00.000Z"},
+	} {
+		c.alike(append([]bullmqStep{a("upsertJobScheduler", "s", repeat, template)}, five...)...)
+	}
+	if c.version != "5.66.0" { // it does not know this
+		c.alike(append([]bullmqStep{a("upsertJobScheduler", "s", obj{"every": hour, "offset": 60000}, template)}, five...)...)
+	}
+	if c.version[0] == '5' {
+		c.repeatable(hour, five)
 	}
 
 	c.Run("every so often", func(t *testing.T) {
@@ -52,6 +81,32 @@ func checkSchedulers(c *bullmqCase) {
 		t.Parallel()
 		c.in(t).sameTimes()
 	})
+}
+
+// repeatable has the jobs that version 5 repeats without a scheduler carried on by Node, and by us. It fails unless that
+// leaves the same.
+func (c *bullmqCase) repeatable(hour int, steps []bullmqStep) {
+	c.Helper()
+	for i, repeat := range []obj{
+		{"every": 24 * hour, "limit": 3},
+		{"every": 24 * hour, "endDate": "2033-06-01T00:00:00.000Z", "key": "own"},
+		{"pattern": "0 0 3 * * *", "tz": "Europe/Berlin", "limit": 4},
+		{"pattern": "0 0 3 * * *", "utc": true, "jobId": "own"},
+	} {
+		var dumps [2][]string
+		for j, worker := range []bullmqPeer{c.node, c.us} {
+			q := c.on(fmt.Sprint("repeatable-", i, "-", j))
+			q.mask = q.Queue
+			q.do(c.node, "add", "tick", obj{"z": "ü"}, obj{"attempts": 2, "repeat": repeat})
+			for _, s := range steps {
+				q.step(s, [2]bullmqPeer{c.node, worker})
+			}
+			dumps[j] = q.dump()
+		}
+		if diff := gocmp.Diff(dumps[0], dumps[1]); diff != "" {
+			c.Errorf("we carry %v on otherwise than Node (-):\n%s", repeat, diff)
+		}
+	}
 }
 
 // iterations fails unless the jobs are the first ones of scheduler s, a number of whole periods apart, and its next run
