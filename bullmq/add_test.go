@@ -690,3 +690,19 @@ func TestAddWithoutRedis(t *testing.T) {
 		t.Error("added without a server")
 	}
 }
+
+// A parent does not wait for a child that another job has replaced.
+func TestReplacedChild(t *testing.T) {
+	t.Parallel()
+	q := newQueue(t, QueueConfig{})
+	own := strings.TrimSuffix(q.keys.prefix, ":")
+	put(t, q, StateWaitingChildren, "1", "par")
+	replaceable := JobOptions{ID: "kid", Delay: time.Hour, Deduplication: &Deduplication{ID: "d", Replace: true}}
+	mustAdd(t, q, 1, replaceable)
+	mustAdd(t, q, 1, JobOptions{ID: "kid", Parent: &Parent{ID: "par", Queue: own}}) // it exists, and becomes a child
+	replaceable.ID = "other"
+	mustAdd(t, q, 1, replaceable)
+	if state, err := q.State(t.Context(), "par"); err != nil || state != StateWaiting {
+		t.Errorf("the parent is %s, %v", state, err)
+	}
+}

@@ -57,7 +57,7 @@ func randomOperation(t *testing.T, q *Queue, random *rand.Rand) string {
 				RescheduleDelayed: random.IntN(2) == 0, KeepLastIfActive: random.IntN(2) == 0,
 			}
 		}
-		name = fmt.Sprintf("add %+v", o)
+		name = fmt.Sprintf("add %s", appendOptions(nil, &o))
 		_, err = q.Add(ctx, "a", 1, o)
 	case 5, 6, 7:
 		name = "start"
@@ -90,10 +90,10 @@ func randomOperation(t *testing.T, q *Queue, random *rand.Rand) string {
 		name, err = "change delay "+id, q.ChangeDelay(ctx, id, delay)
 	case 16:
 		first := random.IntN(2) == 0
-		name, err = fmt.Sprintln("change priority", id, first), q.ChangePriority(ctx, id, random.IntN(3), first)
+		name, err = fmt.Sprint("change priority ", id, first), q.ChangePriority(ctx, id, random.IntN(3), first)
 	case 17:
 		keep := random.IntN(2) == 0
-		name, err = fmt.Sprintln("remove", id, keep), q.Remove(ctx, id, RemoveOptions{KeepChildren: keep})
+		name, err = fmt.Sprint("remove ", id, keep), q.Remove(ctx, id, RemoveOptions{KeepChildren: keep})
 	case 18:
 		name = "clean " + string(state)
 		_, err = q.Clean(ctx, 0, random.IntN(3), state)

@@ -64,8 +64,12 @@ local function inPlaceOf(job)
     if not due then
       return owner -- without an event: so it is in Node
     end
+    local parent = call('HGET', P .. owner, 'parent')
     call('ZREM', P .. 'delayed', owner)
     deleteJob(Q, owner)
+    if parent then
+      childRemoved(parent, P .. owner)
+    end
     emit(Q, 'removed', owner, 'prev', 'delayed')
     if has('x') then
       own(job.id)
