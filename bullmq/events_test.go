@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -376,6 +378,57 @@ func TestEventsOfARedisThatRestarts(t *testing.T) {
 		publish(t, queue(), 10*i, 10*(i+1))
 	}
 	wantNumbers(t, events.until(t, "29", named("29")), 0, 30)
+}
+
+// A replica takes over, and the old server is gone.
+func TestEventsOfAFailover(t *testing.T) {
+	t.Parallel()
+	master := startOwnRedis(t, "--repl-diskless-sync-delay", "0")
+	replica := startOwnRedis(t, "--replicaof", "127.0.0.1", master.port)
+	sentinel, failover := startSentinel(t, master.port)
+	client, err := rueidis.NewClient(rueidis.ClientOption{
+		InitAddress:  []string{sentinel},
+		Sentinel:     rueidis.SentinelOption{MasterSet: "events"},
+		DisableCache: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	queue := func(client rueidis.Client) *Queue {
+		q, err := NewQueue(client, "mail", QueueConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return q
+	}
+	events := record(t, queue(client), EventsConfig{})
+	publish(t, queue(connect(t, master.addr())), 0, 10)
+	events.until(t, "9", named("9"))
+	copied := connect(t, replica.addr())
+	eventually(t, "all of it at the replica", func() bool {
+		n, _ := copied.Do(testContext(t), copied.B().Xlen().Key(events.stream).Build()).AsInt64()
+		return n == 10
+	})
+	master.process.Kill()
+	failover.Line(t, "+switch-master")
+	publish(t, queue(connect(t, replica.addr())), 10, 20)
+	wantNumbers(t, events.until(t, "19", named("19")), 0, 20)
+}
+
+// startSentinel starts one that watches the master at this port and decides alone, and returns its address.
+func startSentinel(t *testing.T, master string) (string, *testenv.Process) {
+	t.Helper()
+	port, dir := strconv.Itoa(testenv.FreePort(t)), t.TempDir()
+	config := filepath.Join(dir, "sentinel.conf")
+	text := "bind 127.0.0.1\nport " + port + "\ndir " + dir + "\nsentinel monitor events 127.0.0.1 " + master + " 1\n" +
+		"sentinel down-after-milliseconds events 500\nsentinel failover-timeout events 2000\n"
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	process := testenv.Start(t, exec.CommandContext(t.Context(), "redis-server", config, "--sentinel"))
+	process.Line(t, "+slave slave")
+	return net.JoinHostPort("127.0.0.1", port), process
 }
 
 func TestEventsOnACluster(t *testing.T) {

@@ -287,3 +287,38 @@ func TestWaitFinishedOfMany(t *testing.T) {
 		(<-got[i]).wantValue(t, strconv.Itoa(i))
 	}
 }
+
+// With a worker: the values of jobs that are removed with their end come all the same.
+func TestWaitFinishedOfAWorker(t *testing.T) {
+	t.Parallel()
+	q := newQueue(t, QueueConfig{})
+	events := record(t, q, EventsConfig{})
+	w, err := NewWorker(q.client, q.name, func(_ context.Context, job *Job) (any, error) {
+		if job.Name == "bad" {
+			return nil, errors.New("no such shoe")
+		}
+		return job.ID, nil
+	}, WorkerConfig{Prefix: q.config.Prefix, Concurrency: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- w.Run(ctx) }()
+	for i := range 50 {
+		name := []string{"good", "bad"}[i%2]
+		job, err := q.Add(testContext(t), name, nil, JobOptions{RemoveOnComplete: KeepNone(), RemoveOnFail: KeepNone()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a := <-events.ask(t, q, job.ID); name == "good" {
+			a.wantValue(t, `"`+job.ID+`"`)
+		} else {
+			a.wantFailed(t, "no such shoe")
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
