@@ -264,13 +264,9 @@ func (s *shift) runningIDs() []string {
 	return ids
 }
 
-// unnoted is how long a job may be active before it is likely that a check for stalled jobs has noted it. One that ends
-// sooner, noted nevertheless, stays noted until the next check, which finds that it is not active.
-const unnoted = time.Second
-
 // flags spares finish the work that a job does not need.
 func (r *run) flags() string {
-	var b [6]byte
+	var b [5]byte
 	flags := b[:0]
 	if r.job.ParentKey != "" {
 		flags = append(flags, 'p')
@@ -286,9 +282,6 @@ func (r *run) flags() string {
 	}
 	if r.outcome.exhausted {
 		flags = append(flags, 'e')
-	}
-	if time.Since(r.job.ProcessedOn) > unnoted {
-		flags = append(flags, 's')
 	}
 	return string(flags)
 }

@@ -17,8 +17,7 @@
 --     [12] how many outcomes follow, nine arguments each:
 --         kind    completed, failed, retry (which spend an attempt), postpone, return, limit (which do not)
 --         id, token
---         flags   p has a parent, d owns a deduplication id, l is LIFO, x has the field cxl, e has spent its last attempt,
---                 s ran so long that the last check for stalled jobs may have noted it
+--         flags   p has a parent, d owns a deduplication id, l is LIFO, x has the field cxl, e has spent its last attempt
 --         text    of completed: the value as JSON; of failed and retry: the reason
 --         traces  of failed and retry: the field stacktrace
 --         ms      of retry and postpone: the delay; of limit: how long no job starts
@@ -42,7 +41,7 @@ local again, passOn, want = ARGV[2] == '1', ARGV[3] == '1', tonumber(ARGV[7])
 local active, wait, prioritized, limiter = P .. 'active', P .. 'wait', P .. 'prioritized', P .. 'limiter'
 
 local codes = {}
-local locks, noted = {}, {}                   -- of jobs that are no longer active: keys of locks, ids that are to leave `stalled`
+local locks, settled = {}, {}                 -- keys of locks, and ids, of jobs that are no longer active
 local kept = { completed = {}, failed = {} }  -- state → rule of keeping → scores and ids of jobs that have ended
 local endings = { completed = 0, failed = 0 } -- how many have ended so, kept or not
 local delayed, limited = false, false         -- whether an outcome has delayed a job, or set the rate limit
@@ -104,16 +103,14 @@ local function settle(held, sound, kind, id, token, flags, text, traces, ms, atm
     end
   end
   locks[#locks + 1] = J .. ':lock'
-  if string.find(flags, 's', 1, true) then
-    noted[#noted + 1] = id
-  end
+  settled[#settled + 1] = id
   if call('LREM', active, '-1', id) == 0 then
     return -3
   end
   if not sound and call('EXISTS', J) == 0 then
     return -1
   end
-  if kind ~= 'completed' or rule == 'none' or (flags ~= '' and flags ~= 's') then
+  if kind ~= 'completed' or rule == 'none' or flags ~= '' then
     return rarely().settle(kind, id, flags, text, traces, ms, atm, rule)
   end
   call('HSET', J, 'atm', atm, 'returnvalue', text, 'finishedOn', ARGV[1])
@@ -180,9 +177,7 @@ local function endJobs()
   end
   if #locks > 0 then
     call('DEL', unpack(locks))
-  end
-  if #noted > 0 then
-    call('SREM', P .. 'stalled', unpack(noted))
+    call('SREM', P .. 'stalled', unpack(settled))
   end
   for state, rules in pairs(kept) do
     for rule, list in pairs(rules) do
