@@ -222,6 +222,64 @@ func completedAll(t *testing.T, q *Queue, n int) func() bool {
 	}
 }
 
+// startCluster starts a cluster of one node and returns its address.
+func startCluster(t *testing.T) string {
+	t.Helper()
+	addr := startOwnRedis(t, "--cluster-enabled", "yes").addr()
+	alone, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{addr}, ForceSingleClient: true, DisableCache: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer alone.Close()
+	if err := alone.Do(t.Context(), alone.B().ClusterAddslotsrange().StartSlotEndSlot().StartSlotEndSlot(0, 16383).Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the cluster", func() bool {
+		state, _ := alone.Do(t.Context(), alone.B().ClusterInfo().Build()).ToString()
+		return strings.Contains(state, "cluster_state:ok")
+	})
+	return addr
+}
+
+// On a cluster a worker does all that it does elsewhere.
+func TestWorkerOnACluster(t *testing.T) {
+	t.Parallel()
+	addr := startCluster(t)
+	queue := func() *Queue {
+		q, err := NewQueue(connect(t, addr), "mail", QueueConfig{Prefix: "{bull}"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return q
+	}
+	q := queue()
+	if mode := q.client.Mode(); mode != rueidis.ClientModeCluster {
+		t.Fatalf("the client's mode is %s", mode)
+	}
+	upsert(t, q, "s", Repeat{Every: time.Hour}, NewJob{})
+	parent := family(t, q, ParentWaits, nil, "child")
+	delayed := add(t, q, JobOptions{Delay: 100 * time.Millisecond})
+	started := make(chan struct{})
+	w := work(t, queue(), WorkerConfig{Name: "ann", Concurrency: 20, DrainDelay: time.Minute}, func(ctx context.Context, job *Job) (any, error) {
+		if job.Options.Attempts > 0 {
+			close(started)
+			<-ctx.Done()
+		}
+		return nil, ctx.Err()
+	})
+	eventually(t, "the ends", func() bool { return w.ends.has("child completed", parent+" completed", delayed+" completed") })
+	eventually(t, "sleep", func() bool { return blocked(t, q) == 1 })
+	do(t, q, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+	slow := add(t, q, JobOptions{Attempts: 2})
+	<-started
+	eventually(t, "the connection", func() bool { return blocked(t, q) == 1 })
+	if err := q.Cancel(t.Context(), slow, ""); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the last", func() bool { return w.ends.has(slow + " failed") })
+	wantAtRest(t, q)
+}
+
 // Whatever is done to the connections and scripts of workers, each job is run once, and without waiting for it to stall.
 func TestChaos(t *testing.T) {
 	t.Parallel()
