@@ -21,7 +21,10 @@ type Repeat struct {
 	// the first run comes.
 	Offset time.Duration
 
-	// Pattern is a cron expression of five fields, or of six with seconds first.
+	// Pattern is a cron expression in the dialect of Node's cron-parser: five fields (minute, hour, day of month, month, day
+	// of week), or six with seconds first. Each is *, or a list of values, ranges and steps ("1-30/7"); months and days of
+	// the week have names ("MON-FRI"), L is the last day ("5L" the last Friday), "1#2" the second Monday. "@daily" and its
+	// like stand for whole patterns. H is refused: no two processes would agree on it.
 	Pattern string
 
 	// TZ is the time zone of Pattern, like "Europe/Berlin". Defaults to that of whichever process computes a run, so it
@@ -35,7 +38,7 @@ type Repeat struct {
 	// End. Default to no bounds.
 	Start, End time.Time
 
-	// Immediately has a Pattern begin with a run at once; Every does so anyway. Defaults to false.
+	// Immediately has a Pattern begin with a run at once, whenever it is set; Every does so anyway. Defaults to false.
 	Immediately bool
 }
 

@@ -34,7 +34,8 @@ type Scheduler struct {
 var (
 	// ErrSchedulerNotFound means that there is no scheduler of that id.
 	ErrSchedulerNotFound = errors.New("scheduler not found")
-	// ErrRunsTaken means that a scheduler cannot begin: jobs that have run, or do, have the ids of all its next runs.
+	// ErrRunsTaken means that a scheduler cannot begin: jobs that have started, or ended, have the ids of all its next
+	// runs. BullMQ says so with its errors -10 and -11.
 	ErrRunsTaken = errors.New("next runs are taken by other jobs")
 )
 
@@ -44,8 +45,8 @@ const (
 )
 
 // UpsertScheduler makes a job scheduler of this id, or changes the one there is, and returns its next job. The job that is
-// there for its next run is replaced, unless it has started. A schedule whose interval stays as it was keeps its times, so
-// it may be set anew with every start of a program.
+// there for its next run is replaced, unless it has started. A schedule whose interval stays as it was keeps its times,
+// whatever Start and Offset say now, so it may be set anew with every start of a program.
 //
 // The id may have up to three colons, and no number behind one. The jobs are like the template, whose name defaults to the
 // id and whose options may not have what belongs to a single job: ID, Delay, Timestamp, Deduplication, Parent. Nothing is
@@ -125,9 +126,8 @@ func (q *Queue) prepareScheduler(ctx context.Context, id string, template NewJob
 
 // What schedule_upsert replies.
 const (
-	upserted      = 1
-	upsertChanged = 0   // the scheduler is not as it was read
-	upsertTaken   = -10 // the job of the first run exists, and cannot be replaced
+	upserted    = 1   // 0 would say that the scheduler is not as it was read
+	upsertTaken = -10 // the job of the first run exists, and cannot be replaced
 )
 
 // tryUpsert plans the schedule from what is there, and makes it unless that has changed meanwhile.
