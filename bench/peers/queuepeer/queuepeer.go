@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/pprof"
 	"sync"
@@ -83,10 +84,11 @@ type Peer interface {
 	Worker(queue string, concurrency int, handle func(decode func(any) error)) (stop func(), err error)
 }
 
-// Serve takes orders until its input ends. With LOUPE_BENCH_PROFILE set to a file's name, it profiles the CPU meanwhile.
+// Serve takes orders until its input ends. With LOUPE_BENCH_PROFILE set, it writes a CPU profile to a file of that name
+// and the program's.
 func Serve(p Peer) {
 	if name := os.Getenv("LOUPE_BENCH_PROFILE"); name != "" {
-		f, err := os.Create(name)
+		f, err := os.Create(name + "." + filepath.Base(os.Args[0]))
 		if err != nil {
 			panic(err)
 		}
