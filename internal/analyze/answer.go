@@ -121,10 +121,11 @@ func field(name string, raw json.RawMessage, confidence float64) (*Field, error)
 	return &Field{Value: s, Confidence: confidence}, nil
 }
 
-// clean trims a value and cuts it to 200 characters. Control characters become spaces: values end up on terminals.
+// clean trims a value and cuts it to 200 characters. Control characters and line breaks of any kind become spaces: values
+// end up on terminals.
 func clean(s string) string {
 	s = strings.TrimSpace(strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
+		if unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp) {
 			return ' '
 		}
 		return r

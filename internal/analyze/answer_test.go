@@ -43,7 +43,7 @@ func TestParse(t *testing.T) {
 		"trimmed":                {`{"brand":"\n  Nike　 "}`, Result{Brand: &Field{"Nike", 0.8}}},
 		"200 characters":         {`{"brand":"` + cut + `"}`, Result{Brand: &Field{cut, 0.8}}},
 		"201 characters":         {`{"brand":"` + long + `"}`, Result{Brand: &Field{cut, 0.8}}},
-		"control characters":     {`{"brand":"\u001b[2JNi\u0000ke\u009b"}`, Result{Brand: &Field{"[2JNi ke", 0.8}}},
+		"control characters":     {`{"brand":"\u001b[2JNi\u0000ke\u009b\u2028!"}`, Result{Brand: &Field{"[2JNi ke  !", 0.8}}},
 		"confidence 0":           {`{"brand":{"value":"Nike","confidence":0}}`, Result{Brand: &Field{"Nike", 0}}},
 		"confidence 1":           {`{"brand":{"value":"Nike","confidence":1e0}}`, Result{Brand: &Field{"Nike", 1}}},
 		"camel before snake":     {`{"processed_image_url":"http://x/s","processedImageUrl":"http://x/c"}`, Result{ProcessedImageURL: "http://x/c"}},

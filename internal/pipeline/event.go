@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"slices"
@@ -64,7 +65,19 @@ func processedEvent(assetID string, status asset.Status, an *asset.Analysis, pro
 			payload.AIMetadata.Model = *an.Model
 		}
 	}
-	return json.Marshal(payload)
+	return marshalPlain(payload)
+}
+
+// marshalPlain encodes as JavaScript does, without what [json.Marshal] escapes for HTML's sake: on the way through Redis
+// an event is decoded and encoded anew, and whoever gets it again from the store must find the same bytes.
+func marshalPlain(v any) (json.RawMessage, error) {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimRight(b.Bytes(), "\n"), nil
 }
 
 type progressPayload struct {
