@@ -229,8 +229,10 @@ var bullmqDifferences = []bullmqDifference{
 	{"version 5 emits an event by its old name too", "5.", regexp.MustCompile(`^events debounced .*`), ""},
 	{"the first run of a schedule is when it was made", "", regexp.MustCompile(`(offset = |"offset":)\d+`), "$1<some>"},
 	{"how long it is to the next run depends on when it is asked for", "", regexp.MustCompile(`^(repeat:.*(delay = |"delay":))[1-9]\d*`), "$1<some>"},
-	{"0 is as good as nothing: ours writes attempts of 0 into the options of a schedule's first job, Node a delay of 0", "",
-		regexp.MustCompile(`^(repeat:.* opts = .*)"(attempts|delay)":0,`), "$1"},
+	{
+		"0 is as good as nothing: ours writes attempts of 0 into the options of a schedule's first job, Node a delay of 0", "",
+		regexp.MustCompile(`^(repeat:.* opts = .*)"(attempts|delay)":0,`), "$1",
+	},
 	{"version 5 notes the id of the next job of a scheduler, which nobody reads", "5.", regexp.MustCompile(`^repeat:.* nrjid = .*`), ""},
 }
 

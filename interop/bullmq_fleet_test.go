@@ -130,7 +130,7 @@ func checkRateLimit(c *bullmqCase) {
 		queue.do(a, "setGlobalRateLimit", 1, per)
 		queue.equal("setting", pretty(ask[obj](queue, b, "getGlobalRateLimit")), `{"duration":200,"max":1}`)
 		queue.work(b, nil, obj{"concurrency": 3})
-		ids = queue.bulk(a, "n", 3, nil)
+		queue.bulk(a, "n", 3, nil)
 		queue.soon("a start", func() bool { return ask[int64](queue, a, "getRateLimitTtl") > 0 })
 		if ttl := ask[int64](queue, b, "getRateLimitTtl"); ttl <= 0 || ttl > per {
 			c.Errorf("%d ms are left of %d", ttl, per)

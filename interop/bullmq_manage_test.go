@@ -140,7 +140,10 @@ func checkReads(c *bullmqCase) {
 	fill := func(n int) {
 		for range n {
 			opts := []obj{
-				{}, {"priority": 1 + random.IntN(3)}, {"delay": 3600000 + random.IntN(100)}, {"lifo": true},
+				{},
+				{"priority": 1 + random.IntN(3)},
+				{"delay": 3600000 + random.IntN(100)},
+				{"lifo": true},
 				{"jobId": fmt.Sprint("id-", random.IntN(1000))},
 			}[random.IntN(5)]
 			ids = append(ids, c.add(peers[random.IntN(2)], []string{"n", "fail"}[random.IntN(2)], 1, opts))
