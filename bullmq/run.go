@@ -94,7 +94,7 @@ func (d *lane) start(r *run) {
 	d.runs++
 	ctx, cancel := context.WithCancelCause(d.base)
 	r.cancel = cancel
-	if d.closing {
+	if d.closing || d.paused { // it was on its way when that began
 		d.settle(r, outcome{kind: outcomeReturned, err: ErrShutdown})
 		return
 	}
