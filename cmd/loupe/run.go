@@ -47,7 +47,7 @@ var errSomeFailed = errors.New("some assets failed")
 
 func commands() []*command {
 	return []*command{
-		serveCommand(), demoCommand(), submitCommand(), jobsCommand(), tokenCommand(),
+		serveCommand(), demoCommand(), submitCommand(), jobsCommand(), migrateCommand(), tokenCommand(),
 		analyzerCommand(), healthCommand(), configCommand(), versionCommand(),
 	}
 }

@@ -24,7 +24,7 @@ import (
 
 // What is held in memory at once.
 const (
-	pageSize = 100 // assets or jobs that are read in one go
+	pageSize = 500 // assets or jobs that are read in one go, assets of the target with one timeline at a time
 	atOnce   = 8   // assets that are on their way
 )
 
