@@ -112,7 +112,7 @@ func checkClients(c *bullmqCase) {
 			slices.Sort(names)
 			return names
 		}
-		base := "bull:" + base64(c.Queue)
+		base := c.clientName()
 		c.soon("two workers", func() bool { return len(names(a, "getWorkers")) == 2 })
 		c.equal("workers", names(a, "getWorkers"), []string{base, base + ":w:by-" + b.String()})
 		c.soon("a listener", func() bool { return len(names(c.node, "getQueueEvents")) == 1 })

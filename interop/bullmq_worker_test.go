@@ -54,7 +54,7 @@ func (c *bullmqCase) idle() {
 func (c *bullmqCase) sleepers() (n int) {
 	c.Helper()
 	for _, client := range clients(c) {
-		if (client["cmd"] == "bzpopmin") && (client["name"] == "bull:"+base64(c.Queue)) {
+		if (client["cmd"] == "bzpopmin") && (client["name"] == c.clientName()) {
 			n++
 		}
 	}
