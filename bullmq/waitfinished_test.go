@@ -307,7 +307,7 @@ func TestWaitFinishedOfAWorker(t *testing.T) {
 	go func() { ended <- w.Run(ctx) }()
 	for i := range 50 {
 		name := []string{"good", "bad"}[i%2]
-		job, err := q.Add(testContext(t), name, nil, JobOptions{RemoveOnComplete: KeepNone(), RemoveOnFail: KeepNone()})
+		job, err := q.Add(testContext(t), name, nil, JobOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
