@@ -86,7 +86,7 @@ func describe(kind string, values []string) (lines []string) {
 		}
 	case "hash":
 		for pair := range slices.Chunk(values, 2) {
-			lines = append(lines, pair[0]+" = "+sorted(pair[0], pair[1]))
+			lines = append(lines, pair[0]+" = "+readable(pair[0], pair[1]))
 		}
 	case "stream":
 		for _, entry := range values {
@@ -107,8 +107,8 @@ func describe(kind string, values []string) (lines []string) {
 	return lines
 }
 
-// sorted is the value of a field, with the order of an object's keys made certain and stacks counted only.
-func sorted(field, value string) string {
+// readable is the value of a field, with the order of an object's keys made certain and stacks counted only.
+func readable(field, value string) string {
 	switch field {
 	case "opts", "parent":
 		var v any
@@ -183,6 +183,9 @@ func (c *bullmqCase) step(s bullmqStep, peers [2]bullmqPeer) {
 		words := make([]string, len(args))
 		for i, arg := range args {
 			words[i] = fmt.Sprint(arg)
+			if n, ok := arg.(float64); ok {
+				words[i] = strconv.FormatFloat(n, 'f', -1, 64)
+			}
 		}
 		if err := c.redis(words...).Error(); err != nil {
 			c.Fatal(err)
@@ -218,9 +221,9 @@ func (c *bullmqCase) toDo() int64 {
 // A bullmqDifference is one that we know of and stand by.
 type bullmqDifference struct {
 	why      string
-	versions string         // those of Node that have it, or "" for all
-	line     *regexp.Regexp // of dumps, matching what is then as if it were replaced
-	with     string
+	versions string         // how those of Node that have it begin
+	line     *regexp.Regexp // matches a line of a dump that has it
+	with     string         // what then stands for the match; a line that is left empty is left out
 }
 
 var bullmqDifferences = []bullmqDifference{

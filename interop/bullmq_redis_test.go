@@ -139,7 +139,7 @@ func (c *bullmqCase) equal(what string, got, want any) {
 }
 
 // clients lists the connections to Redis.
-func clients(c *bullmqCase) (all []map[string]string) {
+func (c *bullmqCase) clients() (all []map[string]string) {
 	c.Helper()
 	list, err := c.redis("CLIENT", "LIST").ToString()
 	if err != nil {

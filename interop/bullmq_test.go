@@ -146,11 +146,7 @@ func (c *bullmqCase) closed() {
 }
 
 // in returns the same case in a test and on a queue of its own.
-func (c *bullmqCase) in(t *testing.T) *bullmqCase {
-	d := c.fleet.newCase(t, c.version)
-	d.us = c.us
-	return d
-}
+func (c *bullmqCase) in(t *testing.T) *bullmqCase { return c.fleet.newCase(t, c.version) }
 
 // on returns the same case on a further queue of the same test.
 func (c *bullmqCase) on(queue string) *bullmqCase {

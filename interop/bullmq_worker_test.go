@@ -33,7 +33,7 @@ func (c *bullmqCase) prompt(bound int64, try func() int64) {
 	}
 }
 
-// last waits for the n-th run and returns it.
+// nth waits for the n-th run and returns it.
 func (w bullmqWorker) nth(n int) bullmqRun {
 	w.c.Helper()
 	var runs []bullmqRun
@@ -53,8 +53,8 @@ func (c *bullmqCase) idle() {
 // sleepers counts the connections that wait for the marker of the queue.
 func (c *bullmqCase) sleepers() (n int) {
 	c.Helper()
-	for _, client := range clients(c) {
-		if (client["cmd"] == "bzpopmin") && (client["name"] == c.clientName()) {
+	for _, client := range c.clients() {
+		if client["cmd"] == "bzpopmin" && client["name"] == c.clientName() {
 			n++
 		}
 	}

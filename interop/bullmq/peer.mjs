@@ -76,7 +76,6 @@ async function follow(step, job, token, mine) {
     await mine.worker.rateLimit(step.rateLimit);
     throw new bullmq.RateLimitError();
   }
-  if (step.waitForChildren && (await job.moveToWaitingChildren(token))) throw new bullmq.WaitingChildrenError();
   return step.return;
 }
 
