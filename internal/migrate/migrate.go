@@ -101,7 +101,7 @@ func Copy(ctx context.Context, c Config) (whole bool, err error) {
 	if err := m.eachJob(ctx, m.moveJob); err != nil {
 		return false, err
 	}
-	return m.report.end("MOVED", "THERE BEFORE", func(t *tally) (int, int) { return t.moved, t.equal })
+	return m.report.end("MOVED", "THERE BEFORE", func(t *tally) (int, int) { return t.moved, t.equal }), nil
 }
 
 // Verify compares everything with what is at the target, pictures by their SHA-256, and reports whether all of it is
@@ -114,7 +114,7 @@ func Verify(ctx context.Context, c Config) (whole bool, err error) {
 	if err := m.eachJob(ctx, m.verifyJob); err != nil {
 		return false, err
 	}
-	return m.report.end("TARGET", "EQUAL", func(t *tally) (int, int) { return t.source() - t.missing, t.equal })
+	return m.report.end("TARGET", "EQUAL", func(t *tally) (int, int) { return t.source() - t.missing, t.equal }), nil
 }
 
 // eachAsset calls do for every asset, if they or their pictures have a target, with what there is of it at the target:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -15,11 +16,11 @@ import (
 	"loupe/internal/queue"
 )
 
-// More than one page of each, moved once and passed over the second time.
+// Everything is moved once, and passed over the second time.
 func TestCopy(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	const n = 103
+	const n = 13
 	var all []asset.Asset
 	for i := range n {
 		all = append(all, w.add(t, func(a *asset.Asset) { a.Status, a.EventPending = asset.Statuses[i%6], i%2 == 0 }))
@@ -50,31 +51,31 @@ func TestCopy(t *testing.T) {
 	verified := w.verified(t, w.config(), true)
 	for what, table := range map[string][2]string{
 		"the first time": {first, `
-          KIND  SOURCE  MOVED  THERE BEFORE  MISSING  DIFFERENT
-        assets     103    103             0        0          0
-      pictures     206    206             0        0          0
-          jobs       4      4             0        0          0
-  dead letters       1      1             0        0          0
-1 completed jobs are left out: nothing is left to do of them
+KIND           SOURCE    MOVED  THERE BEFORE  MISSING  DIFFERENT
+assets             13       13             0        0          0
+pictures           26       26             0        0          0
+jobs                4        4             0        0          0
+dead letters        1        1             0        0          0
+Completed jobs are left out, nothing is left to do of them: 1
 `},
 		"the second time": {second, `
-          KIND  SOURCE  MOVED  THERE BEFORE  MISSING  DIFFERENT
-        assets     103      0           103        0          0
-      pictures     206      0           206        0          0
-          jobs       4      0             4        0          0
-  dead letters       1      0             1        0          0
-1 completed jobs are left out: nothing is left to do of them
+KIND           SOURCE    MOVED  THERE BEFORE  MISSING  DIFFERENT
+assets             13        0            13        0          0
+pictures           26        0            26        0          0
+jobs                4        0             4        0          0
+dead letters        1        0             1        0          0
+Completed jobs are left out, nothing is left to do of them: 1
 `},
 		"verified": {verified, `
-          KIND  SOURCE  TARGET  EQUAL  MISSING  DIFFERENT
-        assets     103     103    103        0          0
-      pictures     206     206    206        0          0
-          jobs       4       4      4        0          0
-  dead letters       1       1      1        0          0
-1 completed jobs are left out: nothing is left to do of them
+KIND           SOURCE   TARGET         EQUAL  MISSING  DIFFERENT
+assets             13       13            13        0          0
+pictures           26       26            26        0          0
+jobs                4        4             4        0          0
+dead letters        1        1             1        0          0
+Completed jobs are left out, nothing is left to do of them: 1
 `},
 	} {
-		got := "\n" + table[0][max(0, strings.Index(table[0], "          KIND")):] // lines of progress may come first
+		got := "\n" + table[0][max(0, strings.Index(table[0], "KIND")):] // lines of progress may come first
 		if got != table[1] {
 			t.Errorf("%s: got%swant%s", what, got, table[1])
 		}
@@ -84,6 +85,31 @@ func TestCopy(t *testing.T) {
 	}
 	if w.dump(t) != before {
 		t.Error("the installation has changed")
+	}
+}
+
+// More than a page of each.
+func TestPages(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const n = 1003
+	var wait sync.WaitGroup
+	for i := range n {
+		wait.Go(func() { // those that wait share a commit
+			a := asset.Asset{ID: asset.NewID(), Owner: "o", Status: asset.Archived, CreatedAt: base, UpdatedAt: base}
+			if err := w.assets.Create(t.Context(), a); err != nil {
+				t.Error(err)
+			}
+			if err := w.jobs.Enqueue(t.Context(), fmt.Sprintf("job-%d", i), []byte("{}")); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wait.Wait()
+	w.copied(t, w.config(), true)
+	said := w.verified(t, w.config(), true)
+	if assets, err := w.toAssets.Count(t.Context()); assets != n || len(w.toJobs.jobs) != n || err != nil {
+		t.Errorf("%d assets, %d jobs, %v\n%s", assets, len(w.toJobs.jobs), err, said)
 	}
 }
 
@@ -345,11 +371,11 @@ func TestVerify(t *testing.T) {
 		"job late-1 is not at the target\n",
 		"job delayed-1 differs at the target: somebody has gone on with it\n",
 		`
-          KIND  SOURCE  TARGET  EQUAL  MISSING  DIFFERENT
-        assets       6       5      4        1          1
-      pictures      12      11     10        1          1
-          jobs       5       4      3        1          1
-  dead letters       1       0      0        1          0
+KIND           SOURCE   TARGET         EQUAL  MISSING  DIFFERENT
+assets              6        5             4        1          1
+pictures           12       11            10        1          1
+jobs                5        4             3        1          1
+dead letters        1        0             0        1          0
 `,
 	} {
 		if !strings.Contains(said, want) {

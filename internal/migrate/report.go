@@ -5,7 +5,6 @@ import (
 	"io"
 	"strings"
 	"sync"
-	"text/tabwriter"
 	"time"
 )
 
@@ -93,20 +92,17 @@ func (r *report) progress() {
 }
 
 // end prints the table, with two columns by their names, and reports whether all is as it should be.
-func (r *report) end(first, second string, columns func(*tally) (int, int)) (whole bool, err error) {
-	table := tabwriter.NewWriter(r.out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(table, "KIND\tSOURCE\t%s\t%s\tMISSING\tDIFFERENT\t\n", first, second)
+func (r *report) end(first, second string, columns func(*tally) (int, int)) (whole bool) {
+	const row = "%-12s  %7v  %7v  %12v  %7v  %9v\n"
+	fmt.Fprintf(r.out, row, "KIND", "SOURCE", first, second, "MISSING", "DIFFERENT")
 	whole = true
 	for _, t := range r.tallies() {
 		a, b := columns(t)
-		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%d\t\n", t.kind, t.source(), a, b, t.missing, t.different)
+		fmt.Fprintf(r.out, row, t.kind, t.source(), a, b, t.missing, t.different)
 		whole = whole && t.missing+t.different == 0
 	}
-	if err := table.Flush(); err != nil {
-		return false, err
-	}
 	if r.completed > 0 {
-		fmt.Fprintf(r.out, "%d completed jobs are left out: nothing is left to do of them\n", r.completed)
+		fmt.Fprintf(r.out, "Completed jobs are left out, nothing is left to do of them: %d\n", r.completed)
 	}
-	return whole, nil
+	return whole
 }
