@@ -87,6 +87,10 @@ type Admin interface {
 	// Pause stops the handing out of jobs, in every process and across restarts; running jobs go on. Resume undoes it.
 	Pause(ctx context.Context) error
 	Resume(ctx context.Context) error
+
+	// Workers returns who works on the queue, in the order of their names, and with what: at most [MaxWorkers] workers
+	// and [MaxRunning] jobs of all together. A process that the store cannot list is there only while it has a job.
+	Workers(ctx context.Context) ([]Worker, error)
 }
 
 // State is where a job stands; see the diagram above.

@@ -76,3 +76,28 @@ func FuzzFilter(f *testing.F) {
 		}
 	})
 }
+
+// A list for the eye is bounded, and in an order that does not jump.
+func TestRoster(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2025, 12, 28, 10, 30, 0, 0, time.UTC)
+	r := Roster{}
+	r.Seen("b", at.Add(time.Hour))
+	r.Seen("b", at)
+	r.Works("a", Running{ID: "2", StartedAt: at})
+	r.Works("a", Running{ID: "1", StartedAt: at})
+	r.Works("a", Running{ID: "3", StartedAt: at.Add(-time.Second)})
+	want := []Worker{
+		{Name: "a", Running: []Running{{ID: "3", StartedAt: at.Add(-time.Second)}, {ID: "1", StartedAt: at}, {ID: "2", StartedAt: at}}},
+		{Name: "b", Connections: 2, Since: at},
+	}
+	if got := r.List(); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	for i := range 2 * MaxWorkers {
+		r.Seen(fmt.Sprint(i), at)
+	}
+	if n := len(r.List()); n != MaxWorkers {
+		t.Errorf("%d workers", n)
+	}
+}

@@ -78,6 +78,7 @@ func Run(t *testing.T, h Harness) {
 		{"Dead letters in pages", testDeadLetterPages},
 		{"Dead letters by filter", testDeadLetterFilter},
 		{"Foreign cursors", testCursor},
+		{"Workers and what they do", testWorkers},
 		{"Completed jobs are kept for a time", testKeepDone},
 		{"Dead letters are kept for a time", testKeepFailed},
 	}

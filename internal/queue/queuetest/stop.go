@@ -158,6 +158,9 @@ func testWorkerDied(t *testing.T, w world) {
 			t.Errorf("left behind: %+v", r)
 		}
 	}
+	workersBecome(t, q, "jobs of one that is gone", func(workers []queue.Worker) bool {
+		return len(workers) == 1 && workers[0].Connections == 0 && workers[0].Since.IsZero() && len(workers[0].Running) == 3
+	})
 	tries := make(chan try)
 	consume(t, q, record(tries, func(queue.Job) error { return nil }))
 	for range 3 {

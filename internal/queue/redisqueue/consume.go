@@ -3,9 +3,6 @@ package redisqueue
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
-	"strings"
 	"time"
 
 	"loupe/bullmq"
@@ -20,13 +17,9 @@ const (
 
 // Consume implements [queue.Queue].
 func (q *Queue) Consume(ctx context.Context, h queue.Handler) error {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
 	worker, err := bullmq.NewWorker(q.client, queueName, q.handle(h), bullmq.WorkerConfig{
 		Prefix:           q.prefix,
-		Name:             fmt.Sprintf("loupe-%s-%d", strings.ReplaceAll(host, ":", "-"), os.Getpid()),
+		Name:             queue.ProcessName(),
 		Concurrency:      q.config.Concurrency,
 		Lock:             q.config.Lease,
 		StalledEvery:     q.config.Lease,

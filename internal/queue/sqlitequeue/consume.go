@@ -46,10 +46,11 @@ type handOut struct{ seq, starts int64 }
 
 // Consume implements [queue.Queue]. Each Queue is consumed once at a time.
 func (q *Queue) Consume(ctx context.Context, h queue.Handler) error {
-	if !q.consuming.CompareAndSwap(false, true) {
+	now := time.Now().UTC()
+	if !q.consuming.CompareAndSwap(nil, &now) {
 		return errors.New("sqlitequeue: this queue is being consumed already")
 	}
-	defer q.consuming.Store(false)
+	defer q.consuming.Store(nil)
 	c := &consumer{
 		q: q, config: q.config, handler: h, log: q.log,
 		running: map[*run]bool{}, ends: make(chan ending), over: make(chan struct{}),

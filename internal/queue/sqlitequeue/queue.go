@@ -36,13 +36,13 @@ type Queue struct {
 	log    *slog.Logger
 	worker string // who we are, in the rows of the jobs that we work on
 
-	wake      chan struct{} // of one: the line has become longer, or is open again
-	consuming atomic.Bool
+	wake      chan struct{}             // of one: the line has become longer, or is open again
+	consuming atomic.Pointer[time.Time] // since when; nil: not
 }
 
 // New returns a queue on an open database, which must stay open until Consume has returned.
 func New(db *sqlitedb.DB, c queue.Config, log *slog.Logger) *Queue {
-	return &Queue{db: db, config: c.WithDefaults(), log: log, worker: rand.Text(), wake: make(chan struct{}, 1)}
+	return &Queue{db: db, config: c.WithDefaults(), log: log, worker: queue.ProcessName() + " " + rand.Text(), wake: make(chan struct{}, 1)}
 }
 
 //go:embed sql/enqueue.sql
