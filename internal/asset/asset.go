@@ -108,11 +108,18 @@ func JobID(assetID string, run int) string {
 	return assetID + "-" + strconv.Itoa(run)
 }
 
-// IsJobID reports whether a job of that id was made by [JobID] for one of the asset's runs.
-func IsJobID(assetID, jobID string) bool {
+// MaxRun is the last run of an asset that [RunOf] knows.
+const MaxRun = 1_000_000
+
+// RunOf returns the run whose job has that id by [JobID], or 0 if there is none: the id was made by somebody else, who
+// may well have put a time, say, behind the asset's.
+func RunOf(assetID, jobID string) int {
 	digits, ok := strings.CutPrefix(jobID, assetID+"-")
 	run, err := strconv.Atoi(digits)
-	return ok && err == nil && run > 0 && JobID(assetID, run) == jobID
+	if !ok || err != nil || run < 1 || run > MaxRun || JobID(assetID, run) != jobID {
+		return 0
+	}
+	return run
 }
 
 var (

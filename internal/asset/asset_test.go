@@ -40,6 +40,18 @@ func TestIDs(t *testing.T) {
 	}
 }
 
+func TestRunOf(t *testing.T) {
+	t.Parallel()
+	for jobID, want := range map[string]int{
+		"a-1": 1, "a-12": 12, "a-1000000": MaxRun, "a-1000001": 0, "a-1766917800000": 0,
+		"": 0, "a": 0, "a-": 0, "a-0": 0, "a-01": 0, "a-+1": 0, "a--1": 0, "b-1": 0, "17": 0, "a-99999999999999999999": 0,
+	} {
+		if got := RunOf("a", jobID); got != want {
+			t.Errorf("run of %q is %d, want %d", jobID, got, want)
+		}
+	}
+}
+
 func TestApplyChangesNothingOnConflict(t *testing.T) {
 	t.Parallel()
 	pending := true

@@ -137,6 +137,16 @@ func (p *Pipeline) announceAgain(ctx context.Context, a asset.Asset) error {
 	return nil
 }
 
+// sinceQueued returns what has happened since the asset was put on the queue last.
+func sinceQueued(entries []asset.Entry) []asset.Entry {
+	for i := len(entries) - 1; i >= 0; i-- {
+		if entries[i].Event == asset.EventQueued {
+			return entries[i:]
+		}
+	}
+	return entries
+}
+
 func lastFinished(entries []asset.Entry) *asset.Entry {
 	for i := len(entries) - 1; i >= 0; i-- {
 		if entries[i].Event == asset.EventFinished {

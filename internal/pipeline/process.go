@@ -52,6 +52,9 @@ func (p *Pipeline) Process(ctx context.Context, job queue.Job) error {
 	return p.succeed(ctx, *a, job, result, took)
 }
 
+// maxClaims is how often an attempt tries to begin because somebody changes its asset in between.
+const maxClaims = 3
+
 // begin makes sure that the job is still wanted and records that an attempt starts. It returns nil for a job that has
 // nothing left to do: its asset is gone, belongs to somebody else, has moved on to another run, or is finished.
 func (p *Pipeline) begin(ctx context.Context, job queue.Job) (*asset.Asset, error) {
@@ -61,6 +64,25 @@ func (p *Pipeline) begin(ctx context.Context, job queue.Job) (*asset.Asset, erro
 	if err != nil {
 		return nil, p.refuse(ctx, job, data, err)
 	}
+	for range maxClaims {
+		change, err := p.claim(ctx, data, job)
+		if err != nil || change == nil {
+			return nil, err
+		}
+		a, err := p.Assets.Transition(ctx, data.AssetID, *change)
+		if err == nil {
+			return &a, nil
+		}
+		if !gone(err) {
+			return nil, storeTrouble(err)
+		}
+	}
+	p.skip(ctx, job, "asset moved on")
+	return nil, nil
+}
+
+// claim returns the change with which an attempt at the job begins, or nil if nothing is left to do.
+func (p *Pipeline) claim(ctx context.Context, data jobData, job queue.Job) (*asset.Change, error) {
 	a, err := p.Assets.Get(ctx, data.AssetID)
 	switch {
 	case errors.Is(err, asset.ErrNotFound):
@@ -72,15 +94,7 @@ func (p *Pipeline) begin(ctx context.Context, job queue.Job) (*asset.Asset, erro
 		p.skip(ctx, job, "asset belongs to another user")
 		return nil, nil
 	case a.JobID != job.ID:
-		adopt, err := p.adopts(ctx, a, job)
-		if err != nil {
-			return nil, storeTrouble(err)
-		}
-		if adopt == nil {
-			p.skip(ctx, job, "superseded by "+a.JobID)
-			return nil, nil
-		}
-		return p.start(ctx, *adopt, a.ID, job)
+		return p.adopt(ctx, a, job)
 	}
 
 	now := asset.Now()
@@ -99,61 +113,57 @@ func (p *Pipeline) begin(ctx context.Context, job queue.Job) (*asset.Asset, erro
 			return nil, err
 		}
 		pending := false
-		change.From, change.EventPending = []asset.Status{asset.Failed}, &pending
+		change.From, change.EventPending = []asset.Status{a.Status}, &pending
 	}
-	return p.start(ctx, change, a.ID, job)
+	return &change, nil
 }
 
-// start makes the change with which an attempt begins.
-func (p *Pipeline) start(ctx context.Context, change asset.Change, id string, job queue.Job) (*asset.Asset, error) {
-	a, err := p.Assets.Transition(ctx, id, change)
-	if gone(err) {
-		p.skip(ctx, job, "asset moved on")
-		return nil, nil
-	}
-	if err != nil {
-		return nil, storeTrouble(err)
-	}
-	return &a, nil
-}
-
-// adopts returns the change by which an asset takes a job as its own that another program has put on the queue, or nil if
-// that has no business with it: the job is of a run of ours that is over, or the asset has a job, or a result.
-func (p *Pipeline) adopts(ctx context.Context, a asset.Asset, job queue.Job) (*asset.Change, error) {
-	if asset.IsJobID(a.ID, job.ID) {
-		return nil, nil
-	}
+// adopt returns the change by which an asset takes a job as its own that another program has put on the queue, or nil if
+// that has no business with it: the job is of a run that is over, or the asset has a job that goes on, or a result.
+func (p *Pipeline) adopt(ctx context.Context, a asset.Asset, job queue.Job) (*asset.Change, error) {
+	run := asset.RunOf(a.ID, job.ID) // 0: the id says none
 	pending, now := false, asset.Now()
 	change := asset.Change{
-		From: []asset.Status{a.Status}, JobID: a.JobID, At: now, To: asset.Processing, EventPending: &pending, Adopt: job.ID,
+		From: []asset.Status{a.Status}, JobID: a.JobID, At: now, To: asset.Processing, EventPending: &pending,
+		NextRun: run, Adopt: job.ID,
 		Log: []asset.Entry{{At: job.EnqueuedAt, Event: asset.EventQueued}, {At: now, Event: asset.EventStarted, Attempt: job.Attempt}},
 	}
+	wanted := run == 0 || run > a.Run
 	switch a.Status {
 	case asset.Failed, asset.Partial:
-		change.NextRun = a.Run + 1
-		return &change, nil
+		change.NextRun = max(run, a.Run+1)
 	case asset.Draft, asset.Processing:
-		_, err := p.Jobs.Get(ctx, a.JobID)
-		if errors.Is(err, queue.ErrNotFound) {
-			return &change, nil
+		present, err := p.Jobs.Get(ctx, a.JobID)
+		if err != nil && !errors.Is(err, queue.ErrNotFound) {
+			return nil, storeTrouble(err)
 		}
-		return nil, err
+		wanted = wanted && (err != nil || present.State == queue.Completed || present.State == queue.FailedJob)
+	default:
+		wanted = false
 	}
-	return nil, nil
+	if !wanted {
+		p.skip(ctx, job, "superseded by "+a.JobID)
+		return nil, nil
+	}
+	return &change, nil
 }
 
 // finishedBefore decides about a job whose run has ended already. Mostly a crash came between the end of the run and
-// the queue's note of it: the event is told again and the job ends as it did. But a failed job that comes with another
-// attempt than the one it failed in was put back by somebody (Bull Board, say): it is replayed.
+// the queue's note of it: the event is told again and the job ends as it did. But if the run has no result and the job
+// was put on the queue since, or comes with another attempt than the one it ended in, or was ended by another program,
+// then somebody wants it done again (by Bull Board, say): it is replayed.
 func (p *Pipeline) finishedBefore(ctx context.Context, a asset.Asset, job queue.Job) (replayed bool, err error) {
-	if a.Status == asset.Failed {
+	failure := ""
+	if a.Status == asset.Failed || a.Status == asset.Partial {
 		entries, err := p.Assets.Timeline(ctx, asset.TimelineQuery{AssetID: a.ID})
 		if err != nil {
 			return false, storeTrouble(err)
 		}
-		if last := lastFinished(entries); last != nil && last.Attempt != job.Attempt {
+		end := lastFinished(sinceQueued(entries))
+		if end == nil || end.Attempt != job.Attempt || job.EnqueuedAt.After(end.At) {
 			return true, nil
 		}
+		failure = end.Error
 	}
 	if a.EventPending {
 		if err := p.announceAgain(ctx, a); err != nil {
@@ -161,7 +171,7 @@ func (p *Pipeline) finishedBefore(ctx context.Context, a asset.Asset, job queue.
 		}
 	}
 	if a.Status == asset.Failed {
-		return false, queue.Permanent(errors.New(a.Analysis.Error))
+		return false, queue.Permanent(errors.New(failure))
 	}
 	p.skip(ctx, job, "already "+string(a.Status))
 	return false, nil
@@ -373,7 +383,7 @@ func storeTrouble(err error) error {
 func (p *Pipeline) Dead(ctx context.Context, job queue.Job, reason string) {
 	data, err := parseJob(job.Data)
 	if err == nil {
-		err = p.failRun(ctx, data.AssetID, job.ID, job.Attempt)
+		err = p.failRun(ctx, data.AssetID, job.ID, job.Attempt, sentencePoisonous)
 	}
 	if err != nil {
 		p.Log.ErrorContext(ctx, "dead letter without failed asset, the reconciler will see to it",
@@ -382,7 +392,7 @@ func (p *Pipeline) Dead(ctx context.Context, job queue.Job, reason string) {
 }
 
 // failRun fails the run that belongs to a dead letter, if it still goes on.
-func (p *Pipeline) failRun(ctx context.Context, assetID, jobID string, attempt int) error {
+func (p *Pipeline) failRun(ctx context.Context, assetID, jobID string, attempt int, sentence string) error {
 	a, err := p.Assets.Get(ctx, assetID)
 	if errors.Is(err, asset.ErrNotFound) || err == nil && a.JobID != jobID {
 		return nil
@@ -395,7 +405,7 @@ func (p *Pipeline) failRun(ctx context.Context, assetID, jobID string, attempt i
 			return err
 		}
 	}
-	return p.fail(ctx, a, attempt, sentencePoisonous, 0)
+	return p.fail(ctx, a, attempt, sentence, 0)
 }
 
 func (p *Pipeline) observeAttempt(ctx context.Context, err error, took time.Duration) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -199,7 +200,7 @@ func TestJobsThatAreNoLongerWanted(t *testing.T) {
 		"another's asset": func(_ *testing.T, _ asset.Asset, j *queue.Job) {
 			j.Data = []byte(strings.Replace(string(j.Data), owner, "somebody", 1))
 		},
-		"superseded": func(_ *testing.T, a asset.Asset, j *queue.Job) { j.ID = a.ID + "-7" },
+		"superseded": func(t *testing.T, a asset.Asset, _ *queue.Job) { w.move(t, a, asset.Failed, 2) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := w.draft(t)
@@ -263,52 +264,118 @@ func TestDeadLetterOfACrashedWorkerFailsItsAsset(t *testing.T) {
 	}
 }
 
-// Another program on the same queue, in Node perhaps, has jobs of its own ids done.
+// Another program on the same queue, in Node perhaps, has jobs with ids of its own done.
 func TestJobsOfOthersAreAdopted(t *testing.T) {
 	t.Parallel()
-	const theirs = "theirs-17"
+	lost := func(t *testing.T, w *world) asset.Asset { return w.draft(t) }
+	waiting := func(t *testing.T, w *world) asset.Asset {
+		a := w.draft(t)
+		if err := w.jobs.Enqueue(t.Context(), a.JobID, w.job(t, a, 1).Data); err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	ended := func(status asset.Status) func(*testing.T, *world) asset.Asset {
+		return func(t *testing.T, w *world) asset.Asset { return w.move(t, w.draft(t), status, 2) }
+	}
 	for name, c := range map[string]struct {
 		before func(t *testing.T, w *world) asset.Asset
-		run    int
-		want   string // the job of the asset in the end
+		job    string // what follows the asset's id
+		run    int    // of the asset in the end; 0: nothing happens
 	}{
-		"one whose job is missing": {func(t *testing.T, w *world) asset.Asset { return w.draft(t) }, 1, theirs},
-		"one whose job waits": {func(t *testing.T, w *world) asset.Asset {
-			a := w.draft(t)
-			if err := w.jobs.Enqueue(t.Context(), a.JobID, w.job(t, a, 1).Data); err != nil {
-				t.Fatal(err)
-			}
-			return a
-		}, 1, ""},
-		"a failed one":  {func(t *testing.T, w *world) asset.Asset { return w.in(t, asset.Failed) }, 2, theirs},
-		"a partial one": {func(t *testing.T, w *world) asset.Asset { return w.in(t, asset.Partial) }, 2, theirs},
-		"an active one": {func(t *testing.T, w *world) asset.Asset { return w.in(t, asset.Active) }, 1, ""},
+		"one whose job is missing":              {lost, " theirs", 1},
+		"one whose job waits":                   {waiting, " theirs", 0},
+		"a failed one":                          {ended(asset.Failed), " theirs", 3},
+		"a partial one":                         {ended(asset.Partial), " theirs", 3},
+		"an active one":                         {ended(asset.Active), " theirs", 0},
+		"one whose job is missing, as next run": {lost, "-2", 2},
+		"one whose job waits, as next run":      {waiting, "-2", 0},
+		"a failed one, as next run":             {ended(asset.Failed), "-3", 3},
+		"a failed one, as a run further on":     {ended(asset.Failed), "-7", 7},
+		"a failed one, as an earlier run":       {ended(asset.Failed), "-1", 0},
+		"a failed one, with a time":             {ended(asset.Failed), "-1766917800000", 3},
+		"an active one, as next run":            {ended(asset.Active), "-3", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, nil)
 			a := c.before(t, w)
 			job := w.job(t, a, 1)
-			job.ID = theirs
+			job.ID = a.ID + c.job
 			for range 2 { // the second time it is a redelivery
 				if err := w.Process(t.Context(), job); err != nil {
 					t.Fatal(err)
 				}
 			}
 			now := w.get(t, a.ID)
-			if c.want == "" {
-				if now.JobID != a.JobID || now.Status != a.Status {
-					t.Errorf("became %s with job %s", now.Status, now.JobID)
+			if c.run == 0 {
+				if now.JobID != a.JobID || now.Status != a.Status || now.Run != a.Run {
+					t.Errorf("became %s in run %d with job %s", now.Status, now.Run, now.JobID)
 				}
 				return
 			}
-			if now.JobID != c.want || now.Run != c.run || now.Status != asset.Active {
+			if now.JobID != job.ID || now.Run != c.run || now.Status != asset.Active {
 				t.Errorf("became %s in run %d with job %s", now.Status, now.Run, now.JobID)
 			}
 			if told := w.told.of("asset_processed", a.ID); len(told) != 1 {
 				t.Errorf("told %q", told)
 			}
 		})
+	}
+}
+
+// Another program's worker has ended the run, and told of it in its own way. What it left is taken as it is.
+func TestRunsThatOthersEnded(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		status asset.Status
+		asked  int
+	}{
+		"active: nothing is left to do":   {asset.Active, 0},
+		"failed, and its job is retried":  {asset.Failed, 1},
+		"partial, and its job is retried": {asset.Partial, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, nil)
+			a := w.move(t, w.draft(t), c.status, 1)
+			if err := w.Reconcile(t.Context(), 0); err != nil {
+				t.Fatal(err)
+			}
+			if err := w.Process(t.Context(), w.job(t, a, 2)); err != nil {
+				t.Fatal(err)
+			}
+			if now := w.get(t, a.ID); now.Status != asset.Active || w.ai.questions() != c.asked {
+				t.Errorf("%s after %d questions", now.Status, w.ai.questions())
+			}
+			if told := w.told.of("asset_processed", a.ID); len(told) != c.asked {
+				t.Errorf("told %q", told)
+			}
+		})
+	}
+}
+
+// Another program notes its job in a failed asset, whose status it leaves, before the job comes.
+func TestJobThatWasNotedBefore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.ai.fails(failure(analyze.Permanent))
+	a := w.draft(t)
+	if err := w.Process(t.Context(), w.job(t, a, 1)); !queue.IsPermanent(err) {
+		t.Fatalf("got %v", err)
+	}
+	w.ai.answers(nil)
+	a, err := w.assets.Transition(t.Context(), a.ID, asset.Change{From: []asset.Status{asset.Failed}, JobID: a.JobID, Adopt: "17"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	job := w.job(t, a, 1)
+	job.EnqueuedAt = asset.Now().Add(time.Second)
+	if err := w.Process(t.Context(), job); err != nil {
+		t.Fatal(err)
+	}
+	if a = w.get(t, a.ID); a.Status != asset.Active || a.JobID != "17" {
+		t.Errorf("became %s with job %s", a.Status, a.JobID)
 	}
 }
 
@@ -334,11 +401,43 @@ func TestLostJobsOfOthersAreReplaced(t *testing.T) {
 	}
 }
 
-// in makes an asset whose first run has ended so.
-func (w *world) in(t *testing.T, status asset.Status) asset.Asset {
-	t.Helper()
+// The program that has made the job notes it in the asset just when an attempt begins.
+func TestJobThatIsNotedMeanwhile(t *testing.T) {
+	t.Parallel()
+	noting := &notingStore{}
+	w := newWorld(t, func(c *pipeline.Config) { noting.Store, c.Assets = c.Assets, noting })
 	a := w.draft(t)
-	a, err := w.assets.Transition(t.Context(), a.ID, asset.Change{From: []asset.Status{asset.Processing}, JobID: a.JobID, To: status})
+	noting.jobID.Store("17")
+	job := w.job(t, a, 1)
+	job.ID = "17"
+	if err := w.Process(t.Context(), job); err != nil {
+		t.Fatal(err)
+	}
+	if a = w.get(t, a.ID); a.Status != asset.Active || a.JobID != "17" {
+		t.Errorf("became %s with job %s", a.Status, a.JobID)
+	}
+}
+
+// notingStore notes a job, if there is one, after the next Get.
+type notingStore struct {
+	asset.Store
+	jobID atomic.Value
+}
+
+func (s *notingStore) Get(ctx context.Context, id string) (asset.Asset, error) {
+	a, err := s.Store.Get(ctx, id)
+	if jobID, _ := s.jobID.Swap("").(string); jobID != "" && err == nil {
+		_, err = s.Transition(ctx, id, asset.Change{From: []asset.Status{a.Status}, JobID: a.JobID, Adopt: jobID})
+	}
+	return a, err
+}
+
+// move has an asset's present run end so, as another program's worker would, and then stand at that run.
+func (w *world) move(t *testing.T, a asset.Asset, status asset.Status, run int) asset.Asset {
+	t.Helper()
+	a, err := w.assets.Transition(t.Context(), a.ID, asset.Change{
+		From: []asset.Status{asset.Processing}, JobID: a.JobID, To: status, NextRun: run,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -74,7 +74,7 @@ func (p *Pipeline) repair(ctx context.Context, a asset.Asset) error {
 		return err
 	case job.State == queue.FailedJob:
 		p.repaired(ctx, a, "dead letter without failed asset")
-		return p.failRun(ctx, a.ID, a.JobID, job.AttemptsMade)
+		return p.failRun(ctx, a.ID, a.JobID, job.AttemptsMade, sentenceSpent)
 	case job.State == queue.Completed:
 		return p.redo(ctx, a)
 	case a.Status == asset.Draft:
@@ -86,7 +86,7 @@ func (p *Pipeline) repair(ctx context.Context, a asset.Asset) error {
 // requeue puts the job of an unfinished asset back on the queue. One that another program had made is replaced by ours,
 // because its id need not be one that we could give.
 func (p *Pipeline) requeue(ctx context.Context, a asset.Asset) error {
-	if !asset.IsJobID(a.ID, a.JobID) {
+	if asset.RunOf(a.ID, a.JobID) == 0 {
 		var err error
 		a, err = p.Assets.Transition(ctx, a.ID, asset.Change{From: []asset.Status{a.Status}, JobID: a.JobID, NextRun: a.Run})
 		if err != nil {

@@ -37,7 +37,7 @@ func hasJob(id, jobID string) bson.A {
 		return bson.A{bson.M{"_id": bson.M{"$in": bson.A{}}}} // none does
 	}
 	alternatives := bson.A{bson.M{"processingJobId": jobID}}
-	if run := runOf(id, jobID); run > 0 {
+	if run := asset.RunOf(id, jobID); run > 0 {
 		runs := bson.A{run}
 		if run == 1 {
 			runs = append(runs, nil)

@@ -1,7 +1,6 @@
 package mongostore
 
 import (
-	"strconv"
 	"strings"
 	"time"
 
@@ -101,7 +100,7 @@ func (d document) asset() asset.Asset {
 		a.Details = &details
 	}
 	if a.Run < 1 {
-		a.Run = max(runOf(a.ID, a.JobID), 1)
+		a.Run = max(asset.RunOf(a.ID, a.JobID), 1)
 	}
 	if a.JobID == "" {
 		a.JobID = asset.JobID(a.ID, a.Run)
@@ -129,14 +128,4 @@ func (d document) position() position {
 func (d document) wroteLast(write bson.ObjectID) bool {
 	last, ok := d.at("loupe.write").ObjectIDOK()
 	return ok && last == write
-}
-
-// runOf returns the run whose job has that id by [asset.JobID], or 0 if it is none of the asset's.
-func runOf(assetID, jobID string) int {
-	digits, ok := strings.CutPrefix(jobID, assetID+"-")
-	run, err := strconv.Atoi(digits)
-	if !ok || err != nil || run < 1 || asset.JobID(assetID, run) != jobID {
-		return 0
-	}
-	return run
 }

@@ -62,17 +62,6 @@ func FuzzDocument(f *testing.F) {
 	})
 }
 
-func TestRunOf(t *testing.T) {
-	t.Parallel()
-	for jobID, want := range map[string]int{
-		"a-1": 1, "a-12": 12, "": 0, "a": 0, "a-": 0, "a-0": 0, "a-01": 0, "a-+1": 0, "a--1": 0, "b-1": 0, "17": 0, "a-99999999999999999999": 0,
-	} {
-		if got := runOf("a", jobID); got != want {
-			t.Errorf("runOf(%q) = %d, want %d", jobID, got, want)
-		}
-	}
-}
-
 func TestMerge(t *testing.T) {
 	t.Parallel()
 	// An entry is its attempt; finished runs are upper case.
