@@ -235,7 +235,7 @@ type reply struct {
 // where nothing can end it but the connection's own timeout.
 func (d *lane) send(c *call) (r reply, err error) {
 	d.args = d.appendArgs(d.args[:0], c)
-	parts, err := finishScript.run(d.base, d.client, d.keys, d.args...).ToArray()
+	parts, err := finishScript.try(d.base, d.client, d.keys, d.args...).ToArray()
 	clear(d.args)
 	if err != nil {
 		return r, err

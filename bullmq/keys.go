@@ -100,9 +100,13 @@ const DefaultPrefix = "bull"
 // keys makes the keys of one queue.
 type keys struct {
 	prefix string // P, with its last colon
+	meta   string // the key of the settings
 }
 
-func newKeys(prefix, queue string) keys { return keys{prefix + ":" + queue + ":"} }
+func newKeys(prefix, queue string) keys {
+	p := prefix + ":" + queue + ":"
+	return keys{p, p + keyMeta}
+}
 
 // of is the key of a part of the queue: one of the names above, or a job's id.
 func (k keys) of(name string) string { return k.prefix + name }

@@ -69,7 +69,7 @@ func (s *shift) extend(ctx context.Context, runs []*run) error {
 		for _, r := range batch {
 			args = append(args, r.job.ID, r.token)
 		}
-		replies, err := extendScript.run(context.WithoutCancel(ctx), s.client, s.keys, args...).ToArray()
+		replies, err := extendScript.try(context.WithoutCancel(ctx), s.client, s.keys, args...).ToArray()
 		if err != nil {
 			return err
 		}

@@ -21,7 +21,7 @@ func (s *shift) checkStalled(ctx context.Context) {
 			return
 		case <-timer.C:
 		}
-		ids, err := stalledScript.run(context.WithoutCancel(ctx), s.client, s.keys,
+		ids, err := stalledScript.try(context.WithoutCancel(ctx), s.client, s.keys,
 			millisNow(), decimal(s.cfg.StalledEvery), strconv.Itoa(s.cfg.MaxStalls)).AsStrSlice()
 		if err != nil && !failed {
 			s.cfg.Log.Warn("stalled jobs not looked for, trying again", "queue", s.queue, "error", err)

@@ -50,13 +50,18 @@ func (s *shift) listen(ctx context.Context) error {
 	marker := s.keys.of(keyMarker)
 	b := conn.B()
 	// On a cluster the key of the first command chooses the node.
-	for _, answer := range conn.DoMulti(ctx, b.Exists().Key(marker).Build(), b.ClientSetname().ConnectionName(s.clientName()).Build()) {
-		if err := answer.Error(); err != nil {
-			if _, refused := rueidis.IsRedisErr(err); !refused {
-				return err
-			}
-			s.cfg.Log.Warn("worker will not be listed", "queue", s.queue, "error", err)
+	answers := conn.DoMulti(ctx, b.Exists().Key(marker).Build(), b.ClientSetname().ConnectionName(s.clientName()).Build())
+	if err := answers[0].Error(); err != nil {
+		if _, answered := rueidis.IsRedisErr(err); answered {
+			s.woken(time.Time{}) // the queue is elsewhere now; until that is known here, scripts find it
 		}
+		return err
+	}
+	if err := answers[1].Error(); err != nil {
+		if _, refused := rueidis.IsRedisErr(err); !refused {
+			return err
+		}
+		s.cfg.Log.Warn("worker will not be listed", "queue", s.queue, "error", err)
 	}
 	if err := conn.Do(ctx, b.Subscribe().Channel(s.keys.of(cancelChannel)).Build()).Error(); err != nil {
 		s.cfg.Log.Warn("cancelling jobs may take half of the time of a lock", "queue", s.queue, "error", err)

@@ -1,7 +1,7 @@
 -- base: a queue's settings, its events and its wake-up.
 --
--- KEYS[1] is the key prefix of the queue with its last colon (`bull:mail:`); it is the only key declared, and every other
--- one begins with it. ARGV[1] is the caller's clock in ms: BullMQ never asks the server's.
+-- KEYS[1] is the key prefix of the queue with its last colon (`bull:mail:`); every other key begins with it. KEYS[2] is
+-- declared for Redis only, see script.go. ARGV[1] is the caller's clock in ms: BullMQ never asks the server's.
 --
 -- Numbers are given to redis.call as numbers. It writes them with 17 digits, while `..` writes 14 and would spoil scores.
 -- That takes longer than the rest of the call: what is used often is a string to begin with.
