@@ -11,6 +11,7 @@ import (
 
 	"loupe/internal/analyze"
 	"loupe/internal/asset"
+	"loupe/internal/pipeline"
 	"loupe/internal/queue"
 )
 
