@@ -46,10 +46,10 @@ type call struct {
 // lane is a share of a shift's slots that has calls of its own.
 type lane struct {
 	*shift
-	slots int
-	wake  chan struct{} // something has changed
+	wake chan struct{} // something has changed
 
 	// Guarded by the shift.
+	slots  int
 	active int    // handlers that run
 	runs   int    // those, and those whose outcome is not stored
 	ended  []*run // whose outcome is to be sent
@@ -165,7 +165,7 @@ func (d *lane) next(now time.Time) *call {
 	}
 	want := 0
 	if !d.paused && !d.closing && !now.Before(d.limited) {
-		want = min(d.slots-d.active, maxFetched)
+		want = max(0, min(d.slots-d.active, maxFetched))
 	}
 	if len(d.ended) == 0 && !d.pass && (!d.look || want == 0) {
 		return nil

@@ -86,10 +86,20 @@ const manualLimit = 1<<53 - 1
 // RateLimit keeps workers from starting jobs for this time. Those of BullMQ for Node obey only if a limit is set for the
 // queue or for themselves.
 func (q *Queue) RateLimit(ctx context.Context, d time.Duration) error {
-	if d < time.Millisecond {
-		return fmt.Errorf("limit queue %s: %s is shorter than 1ms", q.name, d)
+	return q.RateLimitAfter(ctx, 0, d)
+}
+
+// maxLate is how many jobs [Queue.RateLimitAfter] lets start at most: the limit stays a number of 16 digits, which no
+// count of started jobs has.
+const maxLate = 1_000_000
+
+// RateLimitAfter lets n jobs start, in all processes together, and then keeps workers from starting more until this time
+// has passed from now on. To workers of BullMQ for Node n is 0.
+func (q *Queue) RateLimitAfter(ctx context.Context, n int, d time.Duration) error {
+	if d < time.Millisecond || n < 0 || n > maxLate {
+		return fmt.Errorf("limit queue %s: %d jobs, then none for %s: needs 0 to %d and 1ms at least", q.name, n, d, maxLate)
 	}
-	err := q.client.Do(ctx, q.client.B().Set().Key(q.keys.of(keyLimiter)).Value(strconv.Itoa(manualLimit)).
+	err := q.client.Do(ctx, q.client.B().Set().Key(q.keys.of(keyLimiter)).Value(strconv.Itoa(manualLimit-n)).
 		PxMilliseconds(d.Milliseconds()).Build()).Error()
 	if err != nil {
 		return fmt.Errorf("limit queue %s: %w", q.name, err)

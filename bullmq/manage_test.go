@@ -487,6 +487,12 @@ func TestManage(t *testing.T) {
 			keys:   map[string]string{"limiter": "9007199254740991 for 5m0s", "meta": ""},
 		},
 		{
+			name:   "hold after three",
+			before: func(t *testing.T, q *Queue) {},
+			do:     func(ctx context.Context, q *Queue) error { return q.RateLimitAfter(ctx, 3, 5*time.Minute) },
+			keys:   map[string]string{"limiter": "9007199254740988 for 5m0s", "meta": ""},
+		},
+		{
 			name: "end a hold",
 			before: func(t *testing.T, q *Queue) {
 				do(t, q, "SET", "P:limiter", "7", "PX", "60000")
@@ -587,7 +593,7 @@ func TestGoneJob(t *testing.T) {
 	}
 	for i, err := range []error{
 		job.Progress(ctx, func() {}), job.UpdateData(ctx, func() {}), q.ChangeDelay(ctx, job.ID, -1), q.ChangePriority(ctx, job.ID, -1, false),
-		q.SetGlobalConcurrency(ctx, 0), q.SetGlobalRateLimit(ctx, RateLimit{}), q.RateLimit(ctx, 0), q.Retry(ctx, "x", RetryOptions{State: StateActive}),
+		q.SetGlobalConcurrency(ctx, 0), q.SetGlobalRateLimit(ctx, RateLimit{}), q.RateLimit(ctx, 0), q.RateLimitAfter(ctx, -1, time.Hour), q.RateLimitAfter(ctx, maxLate+1, time.Hour), q.Retry(ctx, "x", RetryOptions{State: StateActive}),
 		second(q.Clean(ctx, 0, 0, StateWaitingChildren)), second(q.Metrics(ctx, StateActive, 0, -1)),
 		second(q.RetryAll(ctx, RetryFilter{RetryOptions: RetryOptions{State: "x"}})),
 	} {

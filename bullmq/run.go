@@ -61,11 +61,26 @@ func newShift(ctx context.Context, w *Worker) *shift {
 	if w.cfg.Concurrency >= twoLanesFrom {
 		lanes = 2
 	}
-	for i := range lanes {
-		slots := (w.cfg.Concurrency + i) / lanes
-		s.lanes = append(s.lanes, &lane{shift: s, slots: slots, wake: make(chan struct{}, 1)})
+	for range lanes {
+		s.lanes = append(s.lanes, &lane{shift: s, wake: make(chan struct{}, 1)})
 	}
 	return s
+}
+
+// share gives the lanes n slots together.
+func (s *shift) share(n int) {
+	for i, l := range s.lanes {
+		l.slots = (n + i) / len(s.lanes)
+	}
+}
+
+// resize changes the number of slots.
+func (s *shift) resize(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.share(n)
+	s.look = true
+	s.signalLanes()
 }
 
 // signalLanes has all lanes look what has changed. The shift is locked.

@@ -143,6 +143,7 @@ type Worker struct {
 
 	mu     sync.Mutex
 	paused bool
+	slots  int    // jobs at once, for now
 	shift  *shift // while Run runs
 }
 
@@ -160,7 +161,7 @@ func NewWorker(client rueidis.Client, queue string, handler Handler, cfg WorkerC
 	if err != nil {
 		return nil, err
 	}
-	return &Worker{client: client, keys: k, queue: queue, handler: handler, cfg: cfg}, nil
+	return &Worker{client: client, keys: k, queue: queue, handler: handler, cfg: cfg, slots: cfg.Concurrency}, nil
 }
 
 // Run runs jobs until ctx ends. It then starts none, lets those that run end within [WorkerConfig.Grace], ends the contexts
@@ -177,6 +178,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		return fmt.Errorf("bullmq: worker of queue %q runs already", w.queue)
 	}
 	w.shift, s.paused = s, w.paused
+	s.share(w.slots)
 	w.mu.Unlock()
 	defer func() {
 		w.mu.Lock()
@@ -209,6 +211,17 @@ func (w *Worker) pause(paused bool) {
 	w.paused = paused
 	if w.shift != nil {
 		w.shift.pause(paused)
+	}
+}
+
+// SetConcurrency has at most n jobs run at once from now on, 1 to [WorkerConfig.Concurrency]; beyond, the nearest of them.
+// Running jobs go on, even if they are more.
+func (w *Worker) SetConcurrency(n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.slots = min(max(n, 1), w.cfg.Concurrency)
+	if w.shift != nil {
+		w.shift.resize(w.slots)
 	}
 }
 

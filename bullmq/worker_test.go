@@ -966,6 +966,80 @@ func TestRateLimitByHand(t *testing.T) {
 	}
 }
 
+// Of a limit set by hand some jobs can be let off: all workers together start so many and no more.
+func TestRateLimitAfter(t *testing.T) {
+	t.Parallel()
+	q := newQueue(t, QueueConfig{})
+	if err := q.RateLimitAfter(t.Context(), 3, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	for range 9 {
+		add(t, q, JobOptions{})
+	}
+	a := work(t, q, WorkerConfig{Concurrency: 2}, nothing)
+	b := work(t, q, WorkerConfig{Concurrency: 20, RateLimit: &RateLimit{1, time.Hour}}, nothing) // its own counts for nothing now
+	eventually(t, "three", func() bool { return a.ends.count()+b.ends.count() >= 3 })
+	for range 50 {
+		<-time.After(time.Millisecond)
+		if n := a.ends.count() + b.ends.count(); n != 3 {
+			t.Fatalf("%d have started, want 3", n)
+		}
+	}
+	if err := q.RateLimitAfter(t.Context(), 1, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "one more", func() bool { return a.ends.count()+b.ends.count() == 4 })
+	b.stop()
+	if err := q.RemoveRateLimit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "all", func() bool { return a.ends.count()+b.ends.count() == 9 })
+}
+
+func TestSetConcurrency(t *testing.T) {
+	t.Parallel()
+	for _, most := range []int{4, 40} { // in one lane, in two
+		q := newQueue(t, QueueConfig{})
+		for range 3 * most {
+			add(t, q, JobOptions{})
+		}
+		var mu sync.Mutex
+		var running int
+		end := make(chan struct{})
+		w := work(t, q, WorkerConfig{Concurrency: most}, func(context.Context, *Job) (any, error) {
+			count := func(n int) {
+				mu.Lock()
+				defer mu.Unlock()
+				running += n
+			}
+			count(1)
+			defer count(-1)
+			<-end
+			return nil, nil
+		})
+		now := func(n int) bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return running == n
+		}
+		eventually(t, "all slots", func() bool { return now(most) })
+		w.SetConcurrency(1)
+		for range most - 1 {
+			end <- struct{}{}
+		}
+		eventually(t, "one", func() bool { return now(1) })
+		end <- struct{}{}
+		eventually(t, "another one", func() bool { return now(1) && w.ends.count() == most })
+		w.SetConcurrency(3)
+		eventually(t, "three", func() bool { return now(3) })
+		w.SetConcurrency(0)
+		w.SetConcurrency(10 * most)
+		eventually(t, "all slots again", func() bool { return now(most) })
+		close(end)
+		eventually(t, "the end", func() bool { return w.ends.count() == 3*most })
+	}
+}
+
 func TestWorkerRefuses(t *testing.T) {
 	t.Parallel()
 	client := newClient(t)

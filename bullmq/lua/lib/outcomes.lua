@@ -83,7 +83,9 @@ local ends = {
   end,
   ['return'] = giveBack,
   limit = function(id, _, _, _, _, _, ms)
-    call('SET', limiter, '9007199254740991', 'PX', ms)
+    if #(call('GET', limiter) or '') < 16 or call('PTTL', limiter) < tonumber(ms) then -- a longer one set by hand stays
+      call('SET', limiter, '9007199254740991', 'PX', ms)
+    end
     limited = true
     return giveBack(id)
   end,
