@@ -204,7 +204,7 @@ func (f *fleet) session(t *testing.T, u *fleetUser, part int, random *rand.Rand)
 	for next := range 2 {
 		m := f.apis[(first+next)%fleetSize]
 		began := time.Now()
-		id, err := f.upload(t.Context(), m.url, u, photo, key)
+		id, err := uploadPhoto(t.Context(), f.http, m.url, u.token, "sneaker", photo, key)
 		if err != nil {
 			refused = errors.Join(refused, fmt.Errorf("%s: %w", m.name, err))
 			continue
@@ -217,11 +217,11 @@ func (f *fleet) session(t *testing.T, u *fleetUser, part int, random *rand.Rand)
 	return false
 }
 
-// upload sends a photo and returns the id of its asset. The error is that it was refused.
-func (f *fleet) upload(ctx context.Context, url string, u *fleetUser, photo []byte, key string) (id string, err error) {
+// uploadPhoto sends a photo and returns the id of its asset. The error is that it was refused.
+func uploadPhoto(ctx context.Context, c *http.Client, url, token, category string, photo []byte, key string) (id string, err error) {
 	var form bytes.Buffer
 	parts := multipart.NewWriter(&form)
-	parts.WriteField("category", "sneaker")
+	parts.WriteField("category", category)
 	file, _ := parts.CreateFormFile("image", "photo.jpg")
 	file.Write(photo)
 	parts.Close()
@@ -230,15 +230,16 @@ func (f *fleet) upload(ctx context.Context, url string, u *fleetUser, photo []by
 		return "", err
 	}
 	request.Header.Set("Content-Type", parts.FormDataContentType())
-	request.Header.Set("Authorization", "Bearer "+u.token)
+	request.Header.Set("Authorization", "Bearer "+token)
 	request.Header.Set("Idempotency-Key", key)
 	var answer struct{ Data struct{ AssetID string } }
-	err = f.exchange(request, http.StatusAccepted, &answer)
+	err = exchange(c, request, http.StatusAccepted, &answer)
 	return answer.Data.AssetID, err
 }
 
-func (f *fleet) exchange(request *http.Request, status int, v any) error {
-	answer, err := f.http.Do(request)
+// exchange sends a request, wants that status, and reads the answer, if any, into v.
+func exchange(c *http.Client, request *http.Request, status int, v any) error {
+	answer, err := c.Do(request)
 	if err != nil {
 		return err
 	}
@@ -249,6 +250,9 @@ func (f *fleet) exchange(request *http.Request, status int, v any) error {
 	}
 	if answer.StatusCode != status {
 		return fmt.Errorf("%s %s", answer.Status, body)
+	}
+	if len(body) == 0 {
+		return nil
 	}
 	return json.Unmarshal(body, v)
 }
@@ -396,7 +400,7 @@ func (f *fleet) timelines(t *testing.T, u *fleetUser, m *member) map[string]stri
 			t.Fatal(err)
 		}
 		request.Header.Set("Authorization", "Bearer "+u.token)
-		if err := f.exchange(request, http.StatusOK, v); err != nil {
+		if err := exchange(f.http, request, http.StatusOK, v); err != nil {
 			t.Fatalf("GET %s: %v", path, err)
 		}
 	}
@@ -541,7 +545,7 @@ func startFastAI(t *testing.T) *fastAI {
 		}
 		<-time.After(5 * time.Millisecond)
 		if status, refused := ai.refuses.Load(question.Category); refused {
-			http.Error(w, "no", status.(int))
+			http.Error(w, http.StatusText(status.(int)), status.(int))
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
