@@ -44,7 +44,7 @@ type Handler interface {
 	//
 	//	nil             completed
 	//	Permanent(err)  a dead letter at once
-	//	*PostponeError  given back unspent; dispatch of the whole queue pauses
+	//	*PostponeError  given back unspent, and perhaps held back: it alone, or the whole queue
 	//	ErrShutdown     (anywhere in the chain) given back unspent, at once
 	//	any other       the attempt is spent: another follows after the backoff, or the job is a dead letter
 	Process(ctx context.Context, job Job) error
@@ -236,9 +236,11 @@ var (
 	ErrShutdown  = errors.New("worker is shutting down")
 )
 
-// PostponeError gives a job back without spending its attempt and pauses the handing out of all jobs for After.
+// PostponeError gives a job back to its place without spending its attempt, and pauses the handing out of all jobs for
+// After, at most MaxHold; 0 pauses nothing.
 type PostponeError struct {
 	After time.Duration
+	Alone bool // only this job is not handed out for After; on Redis it then goes to the end of the line
 	Err   error
 }
 

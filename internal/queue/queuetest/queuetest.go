@@ -27,6 +27,9 @@ type Harness struct {
 	// knows whether somebody else has the job. Then there is no test that handlers are told of the loss.
 	WorksOn bool
 
+	// SharedGate says that all queues on a store have one gate. Otherwise each has its own.
+	SharedGate bool
+
 	// Bubble says that the back end stays within the process, so that its tests can run in bubbles of [synctest], where
 	// waiting takes no time.
 	Bubble bool
@@ -79,6 +82,11 @@ func Run(t *testing.T, h Harness) {
 		{"Dead letters by filter", testDeadLetterFilter},
 		{"Foreign cursors", testCursor},
 		{"Workers and what they do", testWorkers},
+		{"A postponed job that waits alone", testPostponeAlone},
+		{"The gate", testGate},
+		{"The turn to look", testGateTurn},
+		{"Fewer jobs at once", testThrottle},
+
 		{"Completed jobs are kept for a time", testKeepDone},
 		{"Dead letters are kept for a time", testKeepFailed},
 	}
@@ -91,6 +99,9 @@ func Run(t *testing.T, h Harness) {
 	}
 	if !h.Alone && !h.WorksOn {
 		tests = append(tests, test{"A worker without its store gives up", testLeaseLost})
+	}
+	if h.SharedGate {
+		tests = append(tests, test{"One gate for all", testGateEverywhere})
 	}
 	for _, c := range tests {
 		t.Run(c.name, func(t *testing.T) {

@@ -157,7 +157,7 @@ func translate(err error) error {
 // Pause implements [queue.Admin].
 func (q *Queue) Pause(ctx context.Context) error { return q.jobs.Pause(ctx) }
 
-// Resume implements [queue.Admin]. It also ends a hold that a handler has asked for.
+// Resume implements [queue.Admin]. It also ends a hold that a handler has asked for, and opens the gate.
 func (q *Queue) Resume(ctx context.Context) error {
-	return errors.Join(q.jobs.RemoveRateLimit(ctx), q.jobs.Resume(ctx))
+	return errors.Join(q.Open(ctx), q.jobs.RemoveRateLimit(ctx), q.jobs.Resume(ctx))
 }

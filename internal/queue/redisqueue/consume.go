@@ -9,12 +9,6 @@ import (
 	"loupe/internal/queue"
 )
 
-// Bounds of the time for which a handler may hold up the queue.
-const (
-	minHold = time.Millisecond
-	maxHold = 5 * time.Minute
-)
-
 // Consume implements [queue.Queue].
 func (q *Queue) Consume(ctx context.Context, h queue.Handler) error {
 	worker, err := bullmq.NewWorker(q.client, queueName, q.handle(h), bullmq.WorkerConfig{
@@ -36,6 +30,8 @@ func (q *Queue) Consume(ctx context.Context, h queue.Handler) error {
 	if err != nil {
 		return err
 	}
+	q.setWorker(worker)
+	defer q.setWorker(nil)
 	return worker.Run(ctx)
 }
 
@@ -92,7 +88,14 @@ func verdict(attempt int, err error) error {
 		return bullmq.HandBack(err.Error())
 	}
 	if postpone, ok := errors.AsType[*queue.PostponeError](err); ok {
-		return bullmq.RateLimited(min(max(postpone.After, minHold), maxHold))
+		switch after := min(postpone.After, queue.MaxHold); {
+		case after <= 0:
+			return bullmq.HandBack(err.Error())
+		case postpone.Alone:
+			return bullmq.DelayFor(after, err.Error())
+		default:
+			return bullmq.RateLimited(after)
+		}
 	}
 	return failed
 }

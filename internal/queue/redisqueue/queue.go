@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 
 	"github.com/redis/rueidis"
 
@@ -28,11 +29,16 @@ type Queue struct {
 	prefix string
 	jobs   *bullmq.Queue
 	log    *slog.Logger
+
+	mu     sync.Mutex
+	worker *bullmq.Worker // while Consume runs
+	slots  int            // jobs at once, for now
 }
 
 var (
 	_ queue.Queue = (*Queue)(nil)
 	_ queue.Admin = (*Queue)(nil)
+	_ queue.Gate  = (*Queue)(nil)
 )
 
 // New returns the queue on the Redis of client, which stays the caller's. On a Redis Cluster its keys get the hash tag
@@ -51,7 +57,8 @@ func NewPrefixed(client rueidis.Client, prefix string, c queue.Config, log *slog
 	if err != nil {
 		return nil, err
 	}
-	return &Queue{config: c.WithDefaults(), client: client, prefix: prefix, jobs: jobs, log: log}, nil
+	c = c.WithDefaults()
+	return &Queue{config: c, client: client, prefix: prefix, jobs: jobs, log: log, slots: c.Concurrency}, nil
 }
 
 // Close waits for jobs that are on their way to Redis.

@@ -19,7 +19,8 @@ func TestQueue(t *testing.T) {
 	t.Parallel()
 	url := testenv.StartRedis(t)
 	queuetest.Run(t, queuetest.Harness{
-		WorksOn: true,
+		WorksOn:    true,
+		SharedGate: true,
 		New: func(t *testing.T) func(queue.Config) queuetest.Instance {
 			prefix := testenv.Prefix(t)
 			return func(c queue.Config) queuetest.Instance { return open(t, url, prefix, c) }

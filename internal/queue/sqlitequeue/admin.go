@@ -129,8 +129,9 @@ func (q *Queue) Pause(ctx context.Context) error {
 	return q.setGate(ctx, "UPDATE queue_gate SET paused = 1")
 }
 
-// Resume implements [queue.Admin]. It also ends a hold that a handler has asked for.
+// Resume implements [queue.Admin]. It also ends a hold that a handler has asked for, and opens the gate.
 func (q *Queue) Resume(ctx context.Context) error {
+	q.gate.open()
 	err := q.setGate(ctx, "UPDATE queue_gate SET paused = 0, held_until = 0")
 	if err == nil {
 		q.wakeUp()

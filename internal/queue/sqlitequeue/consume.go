@@ -13,8 +13,7 @@ const (
 	lookEvery  = 500 * time.Millisecond // how often to look for what other processes have put in the line, unless Sole
 	retryEvery = time.Second            // how long to wait after the database has failed
 	stopWait   = 5 * time.Second        // for handlers to return, after the grace period has cancelled them
-	minHold    = 10 * time.Millisecond  // a job that is given back is not handed out again at once,
-	maxHold    = time.Hour              // but not later than this
+	minHold    = 10 * time.Millisecond  // a job that is given back is not handed out again at once
 )
 
 // consumer is one call of Consume. Only its own goroutine touches what it knows; runs tell it of their end over a
@@ -78,6 +77,7 @@ func (c *consumer) loop(ctx context.Context) error {
 		case e := <-c.ends:
 			c.ended = append(c.ended, e)
 		case <-c.untilWoken():
+		case <-c.q.gate.changed:
 		case <-timer.C:
 		}
 	}
@@ -120,7 +120,7 @@ func (c *consumer) untilWoken() <-chan struct{} {
 }
 
 // free is how many more jobs can be worked on.
-func (c *consumer) free() int { return c.config.Concurrency - len(c.running) + len(c.ended) }
+func (c *consumer) free() int { return c.q.gate.slots() - len(c.running) + len(c.ended) }
 
 // stopInSteps does what is due of the end: take no more, cancel after the grace period, give up on handlers that do not
 // even return then.

@@ -10,7 +10,6 @@ var Statements = map[string]string{
 // What tests count with.
 const (
 	LookEvery = lookEvery
-	MaxHold   = maxHold
 	StopWait  = stopWait
 )
 

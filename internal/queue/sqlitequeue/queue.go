@@ -27,6 +27,7 @@ import (
 var (
 	_ queue.Queue = (*Queue)(nil)
 	_ queue.Admin = (*Queue)(nil)
+	_ queue.Gate  = (*Queue)(nil)
 )
 
 // Queue is a [queue.Queue] and its [queue.Admin] on a SQLite file.
@@ -36,13 +37,18 @@ type Queue struct {
 	log    *slog.Logger
 	worker string // who we are, in the rows of the jobs that we work on
 
+	gate      *gate
 	wake      chan struct{}             // of one: the line has become longer, or is open again
 	consuming atomic.Pointer[time.Time] // since when; nil: not
 }
 
 // New returns a queue on an open database, which must stay open until Consume has returned.
 func New(db *sqlitedb.DB, c queue.Config, log *slog.Logger) *Queue {
-	return &Queue{db: db, config: c.WithDefaults(), log: log, worker: queue.ProcessName() + " " + rand.Text(), wake: make(chan struct{}, 1)}
+	c = c.WithDefaults()
+	return &Queue{
+		db: db, config: c, log: log, worker: queue.ProcessName() + " " + rand.Text(),
+		gate: newGate(c.Concurrency), wake: make(chan struct{}, 1),
+	}
 }
 
 //go:embed sql/enqueue.sql

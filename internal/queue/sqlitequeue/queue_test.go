@@ -255,7 +255,7 @@ func TestTheClockMayBeSet(t *testing.T) {
 		change(t, db, "UPDATE queue_gate SET held_until = ?", far)
 		stop := consume(t, q, func(_ context.Context, job queue.Job) error {
 			if job.ID == "held" && job.Starts == 1 {
-				return &queue.PostponeError{After: 2 * sqlitequeue.MaxHold, Err: errors.New("for ever")}
+				return &queue.PostponeError{After: 2 * queue.MaxHold, Err: errors.New("for ever")}
 			}
 			return nil
 		})
@@ -266,9 +266,30 @@ func TestTheClockMayBeSet(t *testing.T) {
 		if got := state(t, q, "held"); got != queue.Waiting {
 			t.Errorf("the postponed job is %s", got)
 		}
-		time.Sleep(sqlitequeue.MaxHold + time.Second) //nolint:forbidigo // in a bubble
+		time.Sleep(queue.MaxHold + time.Second) //nolint:forbidigo // in a bubble
 		if got := state(t, q, "held"); got != queue.Completed {
 			t.Errorf("after the longest hold there is, the postponed job is %s", got)
+		}
+		stop()
+	})
+}
+
+func TestAGateThatNobodyLooksAtOpens(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q, _ := open(t, queue.Config{Sole: true})
+		if err := q.Shut(t.Context(), queue.Closure{Since: time.Now(), Left: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+		enqueue(t, q, "a")
+		stop := consume(t, q, func(context.Context, queue.Job) error { return nil })
+		time.Sleep(queue.MaxHold + queue.Unattended - time.Second) //nolint:forbidigo // in a bubble
+		if got := state(t, q, "a"); got != queue.Waiting {
+			t.Errorf("while the gate is closed the job is %s", got)
+		}
+		time.Sleep(2 * time.Second) //nolint:forbidigo // in a bubble
+		if got := state(t, q, "a"); got != queue.Completed {
+			t.Errorf("after nobody came the job is %s", got)
 		}
 		stop()
 	})

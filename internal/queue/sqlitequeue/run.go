@@ -74,7 +74,11 @@ func (c *consumer) verdict(ctx context.Context, r *run, err error) ending {
 		return ending{run: r, state: queue.Waiting}
 	}
 	if postpone, ok := errors.AsType[*queue.PostponeError](err); ok && !permanent {
-		return ending{run: r, state: queue.Waiting, hold: min(max(postpone.After, minHold), maxHold)}
+		after := min(max(postpone.After, minHold), queue.MaxHold)
+		if postpone.Alone {
+			return ending{run: r, state: queue.Delayed, delay: after}
+		}
+		return ending{run: r, state: queue.Waiting, hold: after}
 	}
 	if errors.Is(cause, queue.ErrTimeout) && !errors.Is(err, queue.ErrTimeout) {
 		err = fmt.Errorf("%w: %w", queue.ErrTimeout, err)

@@ -95,6 +95,9 @@ func (c *consumer) apply(ctx context.Context, t *turn) {
 	c.lookAt = t.now.Add(lookEvery)
 	c.lose(ctx, t.lost)
 	for _, r := range t.started {
+		if r.dead == "" {
+			c.q.gate.passed()
+		}
 		c.running[r] = true
 		c.start(ctx, r)
 	}
@@ -154,7 +157,7 @@ func (t *turn) endJobs(ctx context.Context, tx *sqlitedb.Tx) error {
 			t.c.log.WarnContext(ctx, "job had been given to another worker, its end does not count", "job", e.run.job.ID)
 		}
 		if e.hold > 0 {
-			if _, err := tx.Exec(ctx, holdSQL, t.now.Add(e.hold).UnixMilli(), t.now.Add(maxHold).UnixMilli()); err != nil {
+			if _, err := tx.Exec(ctx, holdSQL, t.now.Add(e.hold).UnixMilli(), t.now.Add(queue.MaxHold).UnixMilli()); err != nil {
 				return err
 			}
 		}
@@ -192,13 +195,16 @@ func (t *turn) takeJobs(ctx context.Context, tx *sqlitedb.Tx) error {
 	if nextDelayed.Valid {
 		t.next = time.Duration(max(1, nextDelayed.Int64-now)) * time.Millisecond
 	}
-	if hold := time.Duration(heldUntil-now) * time.Millisecond; hold > 0 && hold <= maxHold { // else the clock was set back
+	if hold := time.Duration(heldUntil-now) * time.Millisecond; hold > 0 && hold <= queue.MaxHold { // else the clock was set back
 		if t.next == 0 || hold < t.next {
 			t.next = hold
 		}
 		return nil
 	}
-	free := t.c.free() - len(t.started)
+	free, shut := t.c.q.gate.lets(t.c.free()-len(t.started), t.now)
+	if shut > 0 && (t.next == 0 || shut < t.next) {
+		t.next = shut
+	}
 	if paused || free <= 0 {
 		return nil
 	}
