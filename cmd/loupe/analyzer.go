@@ -14,25 +14,30 @@ import (
 
 	"loupe/internal/analyze"
 	"loupe/internal/analyze/builtin"
+	"loupe/internal/asset"
 	"loupe/internal/httpapi"
 	"loupe/internal/image"
 	"loupe/internal/image/diskstore"
+	"loupe/internal/pipeline"
 	"loupe/internal/telemetry"
 )
 
 // newAnalyzer returns the client of the AI service, or of the built-in analyzer through the same code.
-func newAnalyzer(c *config, images image.Store, log *slog.Logger) (*analyze.Client, error) {
+func newAnalyzer(c *config, images image.Store, ledger asset.Ledger, log *slog.Logger) (*analyze.Client, error) {
 	client := analyze.Config{URL: c.aiServiceURL, SnakeCase: c.aiFields == "snake", Timeout: c.aiTimeout}
 	if c.aiServiceURL == "" {
 		client.URL = "http://builtin"
-		client.Transport = analyze.HandlerTransport(newBuiltin(c, images, log))
+		save := func(ctx context.Context, p builtin.Processed) (image.Info, error) {
+			return pipeline.KeepProcessed(ctx, images, ledger, p.AssetID, p.MIMEType, p)
+		}
+		client.Transport = analyze.HandlerTransport(newBuiltin(c, images, save, log))
 	}
 	return analyze.New(client)
 }
 
 // newBuiltin returns the built-in analyzer. It opens our own pictures straight from the image store, others through a
-// client that refuses private addresses, and keeps what it makes in the store.
-func newBuiltin(c *config, images image.Store, log *slog.Logger) http.Handler {
+// client that refuses private addresses, and has what it makes saved.
+func newBuiltin(c *config, images image.Store, save func(context.Context, builtin.Processed) (image.Info, error), log *slog.Logger) http.Handler {
 	fetch := builtin.NewFetcher(builtin.FetchConfig{MaxBytes: c.maxUpload})
 	return builtin.New(builtin.Config{
 		MaxBytes: c.maxUpload,
@@ -45,12 +50,8 @@ func newBuiltin(c *config, images image.Store, log *slog.Logger) http.Handler {
 			file, _, err := images.Open(ctx, key)
 			return file, asAnalyzerError(err)
 		},
-		Save: func(ctx context.Context, url, mimeType string, r io.Reader) (string, error) {
-			key := image.NewKey(mimeType)
-			if original, ours := images.KeyOf(url); ours {
-				key = image.ProcessedKey(original, mimeType)
-			}
-			info, err := images.Put(ctx, key, r)
+		Save: func(ctx context.Context, p builtin.Processed) (string, error) {
+			info, err := save(ctx, p)
 			return info.URL, asAnalyzerError(err)
 		},
 	})
@@ -108,8 +109,11 @@ func serveAnalyzer(ctx context.Context, c *config, log *slog.Logger) error {
 		return err
 	}
 	defer images.Close()
+	save := func(ctx context.Context, p builtin.Processed) (image.Info, error) {
+		return images.Put(ctx, image.NewProcessedKey(p.MIMEType), p)
+	}
 	mux := http.NewServeMux()
-	mux.Handle("/", newBuiltin(c, images, log))
+	mux.Handle("/", newBuiltin(c, images, save, log))
 	mux.HandleFunc("GET /images/{key}", func(w http.ResponseWriter, r *http.Request) {
 		if err := httpapi.ServeImage(w, r, images); err != nil {
 			http.NotFound(w, r)

@@ -29,6 +29,7 @@ import (
 // backends play the roles. The three switch statements below choose them, and nothing else does.
 type backends struct {
 	assets   asset.Store
+	ledger   asset.Ledger // of the pictures, with the assets
 	images   image.Store
 	served   image.Store // images that this server serves itself, or nil
 	queue    queue.Queue
@@ -79,7 +80,7 @@ func (b *backends) openAssets(ctx context.Context, c *config) error {
 		if err != nil {
 			return fmt.Errorf("MONGODB_URI: %w", err)
 		}
-		b.assets = store
+		b.assets, b.ledger = store, store
 		b.closers = append(b.closers, func() error { return store.Close(context.WithoutCancel(ctx)) })
 		b.checks = append(b.checks, httpapi.Check{Name: "assets", Backend: "mongodb", Ping: store.Ping})
 		b.plays("assets", "mongodb", store.Where(), "MONGODB_URI is set")
@@ -87,7 +88,8 @@ func (b *backends) openAssets(ctx context.Context, c *config) error {
 		if err := b.openDB(ctx, c); err != nil {
 			return err
 		}
-		b.assets = sqlitestore.New(b.db)
+		store := sqlitestore.New(b.db)
+		b.assets, b.ledger = store, store
 		b.checks = append(b.checks, httpapi.Check{Name: "assets", Backend: "sqlite", Ping: b.db.Ping})
 		b.plays("assets", "sqlite", databasePath(c), "MONGODB_URI is not set")
 	}
@@ -190,7 +192,7 @@ func (b *backends) openAnalyzer(_ context.Context, c *config) error {
 	if !c.hasRole("worker") {
 		return nil
 	}
-	analyzer, err := newAnalyzer(c, b.images, b.log)
+	analyzer, err := newAnalyzer(c, b.images, b.ledger, b.log)
 	if err != nil {
 		return err
 	}

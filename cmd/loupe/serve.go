@@ -147,7 +147,7 @@ func open(ctx context.Context, c *config, log *slog.Logger) (*server, error) {
 
 	metrics := telemetry.NewMetrics()
 	s.pipeline = pipeline.New(pipeline.Config{
-		Assets: s.assets, Images: s.images, Queue: s.queue, Jobs: s.jobs, Analyzer: s.analyzer, Notifier: s.live, Log: log,
+		Assets: s.assets, Ledger: s.ledger, Images: s.images, Queue: s.queue, Jobs: s.jobs, Analyzer: s.analyzer, Notifier: s.live, Log: log,
 		Categories: c.categories, ImageLimits: image.Limits{MaxBytes: c.maxUpload}, MaxAttempts: c.attempts,
 		FailOnOutage: c.outage == "fail", ReconcileEvery: c.reconcileEvery, ManyProcesses: c.redisURL != "" && c.mongoURI != "",
 		Observe: pipeline.Observer{

@@ -74,7 +74,7 @@ func newServer(t *testing.T, change func(*httpapi.Config)) *server {
 	assets := sqlitestore.New(s.db)
 	s.config = httpapi.Config{
 		Pipeline: pipeline.New(pipeline.Config{
-			Assets: assets, Images: images, Queue: s.jobs, Jobs: s.jobs, Analyzer: s, Notifier: nobody{}, Log: log,
+			Assets: assets, Ledger: assets, Images: images, Queue: s.jobs, Jobs: s.jobs, Analyzer: s, Notifier: nobody{}, Log: log,
 		}),
 		Assets: assets, Jobs: s.jobs, Auth: verifier, Log: log, Images: images, OpenAPI: loupe.OpenAPI, Web: web.Handler(),
 		Realtime: http.NotFoundHandler(),

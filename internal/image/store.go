@@ -56,8 +56,11 @@ func NewKey(mimeType string) string {
 	return hex.EncodeToString(b[:]) + Extension(mimeType)
 }
 
-// ProcessedKey returns the key under which the processed form of the picture key is kept. It is always the same, so
-// that an analysis that is done again replaces its first result instead of leaving it behind.
+// NewProcessedKey returns a fresh key for a processed picture. Each attempt at an analysis takes one: whatever attempts
+// run side by side, none changes the picture of another, and what caches have is what the URL shows.
+func NewProcessedKey(mimeType string) string { return ProcessedKey(NewKey(mimeType), mimeType) }
+
+// ProcessedKey returns key as that of a processed picture of the given type.
 func ProcessedKey(key, mimeType string) string {
 	name, _, _ := strings.Cut(key, ".")
 	return name + ".processed" + Extension(mimeType)

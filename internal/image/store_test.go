@@ -21,7 +21,11 @@ func TestKeys(t *testing.T) {
 				t.Errorf("odd keys %q, %q", key, processed)
 			}
 			seen[key] = true
-			// The processed form of a processed picture is its own: an analysis that is done again leaves nothing behind.
+			if fresh := image.NewProcessedKey(mimeType); !image.ValidKey(fresh) || image.ProcessedKey(fresh, mimeType) != fresh || seen[fresh] {
+				t.Errorf("%q is no fresh key of a processed %s", fresh, mimeType)
+			} else {
+				seen[fresh] = true
+			}
 			if again := image.ProcessedKey(processed, image.PNG); again != processed {
 				t.Errorf("processed again: %q, %q", processed, again)
 			}

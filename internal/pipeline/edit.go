@@ -58,10 +58,20 @@ func (p *Pipeline) owned(ctx context.Context, owner, id string) (asset.Asset, er
 
 // Delete removes an owner's asset, its images and its job; an analysis that runs is stopped.
 func (p *Pipeline) Delete(ctx context.Context, owner, id string) error {
+	a, err := p.owned(ctx, owner, id)
+	if err != nil {
+		return err
+	}
 	ctx, cancel := settle(ctx)
 	defer cancel()
-	a, err := p.Assets.Delete(ctx, id, owner)
-	if err != nil {
+	keys := []string{a.Original.Key}
+	if a.Processed != nil {
+		keys = append(keys, a.Processed.Key)
+	}
+	if err := p.note(ctx, id, keys...); err != nil {
+		return err
+	}
+	if a, err = p.Assets.Delete(ctx, id, owner); err != nil {
 		return err
 	}
 	// The asset is gone, which is what was asked. What follows is tidying: a job that stays is skipped when it comes.

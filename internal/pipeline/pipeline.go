@@ -22,9 +22,10 @@ import (
 	"loupe/internal/queue"
 )
 
-// Config is what a [Pipeline] is made of. Assets, Images, Queue, Jobs, Notifier and Log are required.
+// Config is what a [Pipeline] is made of. Assets, Ledger, Images, Queue, Jobs, Notifier and Log are required.
 type Config struct {
 	Assets   asset.Store
+	Ledger   asset.Ledger
 	Images   image.Store
 	Queue    queue.Queue
 	Jobs     queue.Admin

@@ -345,6 +345,11 @@ func (p *Pipeline) finish(ctx context.Context, a asset.Asset, e ending) error {
 	processedURL := ""
 	if e.processed != nil {
 		processedURL = e.processed.URL
+		if earlier := a.Processed; earlier != nil && earlier.Key != e.processed.Key {
+			if err := p.note(ctx, a.ID, earlier.Key); err != nil {
+				return storeTrouble(err)
+			}
+		}
 	}
 	payload, err := processedEvent(a.ID, e.status, &e.analysis, processedURL, at)
 	if err != nil {

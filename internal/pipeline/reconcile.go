@@ -39,7 +39,8 @@ func (p *Pipeline) RunReconcile(ctx context.Context) error {
 }
 
 // Reconcile looks at every asset that still owes something and has not changed for grace, and repairs what a crash, or
-// a queue that forgot, left between two steps. Many processes may do so at once.
+// a queue that forgot, left between two steps. Then it removes pictures that have been without an asset for strayAge.
+// Many processes may do so at once.
 func (p *Pipeline) Reconcile(ctx context.Context, grace time.Duration) error {
 	olderThan, after := asset.Now().Add(-grace), ""
 	for {
@@ -54,7 +55,7 @@ func (p *Pipeline) Reconcile(ctx context.Context, grace time.Duration) error {
 			after = a.ID
 		}
 		if len(page) < reconcilePage {
-			return nil
+			return p.sweep(ctx)
 		}
 	}
 }
@@ -102,17 +103,15 @@ func (p *Pipeline) requeue(ctx context.Context, a asset.Asset) error {
 	return nil
 }
 
-// redo does a job again that is completed although its asset has no result. A run is recorded before its job is
-// completed, so the asset is read once more: it may have been finished since.
+// redo starts another run of an asset whose job is completed although it has no result. A result is recorded before its
+// job is completed, so the change fails if there is one by now. It is another run because of many processes that find
+// this at once only one is to have the job done.
 func (p *Pipeline) redo(ctx context.Context, a asset.Asset) error {
-	now, err := p.Assets.Get(ctx, a.ID)
-	if err != nil || now.Status != a.Status || now.JobID != a.JobID {
+	a, err := p.Assets.Transition(ctx, a.ID, asset.Change{From: []asset.Status{a.Status}, JobID: a.JobID, NextRun: a.Run + 1})
+	if err != nil {
 		return err
 	}
 	p.repaired(ctx, a, "job completed without a result")
-	if err := p.Jobs.Remove(ctx, a.JobID); err != nil && !errors.Is(err, queue.ErrNotFound) {
-		return err
-	}
 	return p.requeue(ctx, a)
 }
 

@@ -17,6 +17,7 @@ import (
 // [Pipeline.Forget].
 type Photo struct {
 	image    asset.Image
+	assetID  string // that it was noted for
 	received time.Time
 	stored   time.Time
 }
@@ -29,7 +30,11 @@ func (p *Pipeline) Receive(ctx context.Context, r io.Reader) (Photo, error) {
 	if err != nil {
 		return Photo{}, err
 	}
-	info, err := p.Images.Put(ctx, image.NewKey(picture.MIMEType()), picture)
+	key, assetID := image.NewKey(picture.MIMEType()), asset.NewID()
+	if err := p.note(ctx, assetID, key); err != nil {
+		return Photo{}, err
+	}
+	info, err := p.Images.Put(ctx, key, picture)
 	if err != nil {
 		return Photo{}, err
 	}
@@ -39,6 +44,7 @@ func (p *Pipeline) Receive(ctx context.Context, r io.Reader) (Photo, error) {
 			Key: info.Key, URL: info.URL, Width: meta.Width, Height: meta.Height,
 			Bytes: meta.Bytes, MIMEType: meta.MIMEType, SHA256: meta.SHA256,
 		},
+		assetID:  assetID,
 		received: received,
 		stored:   asset.Now(),
 	}, nil
@@ -49,15 +55,6 @@ func (p *Pipeline) Forget(ctx context.Context, photo Photo) {
 	ctx, cancel := settle(ctx)
 	defer cancel()
 	p.removeImage(ctx, photo.image.Key)
-}
-
-func (p *Pipeline) removeImage(ctx context.Context, key string) {
-	if key == "" {
-		return
-	}
-	if err := p.Images.Delete(ctx, key); err != nil {
-		p.Log.WarnContext(ctx, "image left behind", "key", key, "error", err)
-	}
 }
 
 // Receipt is what a submission is answered with.
@@ -79,8 +76,12 @@ func (p *Pipeline) Submit(ctx context.Context, owner, category string, photo Pho
 	defer cancel()
 
 	now := asset.Now()
+	if now.Sub(photo.received) > strayAge/2 { // the machine has slept, and the picture may be taken for a stray
+		p.removeImage(ctx, photo.image.Key)
+		return Receipt{}, fmt.Errorf("%w: photo was received at %s", image.ErrStorage, photo.received)
+	}
 	a := asset.Asset{
-		ID: asset.NewID(), Owner: owner, Category: category, Status: asset.Draft,
+		ID: photo.assetID, Owner: owner, Category: category, Status: asset.Draft,
 		Original: photo.image, Run: 1, CreatedAt: now, UpdatedAt: now,
 	}
 	existing, err := p.create(ctx, &a, photo, key)
@@ -120,6 +121,9 @@ func (p *Pipeline) create(ctx context.Context, a *asset.Asset, photo Photo, key 
 	for generation := 0; ; generation++ {
 		if key != "" {
 			a.ID = keyedID(a.Owner, key, generation)
+			if err := p.note(ctx, a.ID, photo.image.Key); err != nil {
+				return false, err
+			}
 		}
 		a.JobID = asset.JobID(a.ID, a.Run)
 		err := p.Assets.Create(ctx, *a,

@@ -27,45 +27,73 @@ import (
 
 func TestMain(m *testing.M) { testenv.Main(m) }
 
-// world is a pipeline on real embedded back ends, with an AI service and a notifier that do as they are told.
+// world is a pipeline on real back ends, with an AI service and a notifier that do as they are told.
 type world struct {
 	*pipeline.Pipeline
-	assets   *sqlitestore.Store
+	assets   assets
 	images   *diskstore.Store
 	imageDir string
-	jobs     *sqlitequeue.Queue
+	jobs     jobs
 	ai       *fakeAI
 	told     *recorder
 }
 
+// assets and jobs are what every back end is.
+type (
+	assets interface {
+		asset.Store
+		asset.Ledger
+	}
+	jobs interface {
+		queue.Queue
+		queue.Admin
+	}
+)
+
 const owner = "507f1f77bcf86cd799439012"
 
-// newWorld makes a world; change may alter the configuration before the pipeline is made.
+// newWorld makes a world on the embedded back ends; change may alter the configuration before the pipeline is made.
 func newWorld(t *testing.T, change func(*pipeline.Config)) *world {
 	t.Helper()
-	dir := t.TempDir()
-	db, err := sqlitedb.Open(t.Context(), filepath.Join(dir, "loupe.db"))
+	return newWorldOn(t, embedded, change)
+}
+
+var queueConfig = queue.Config{
+	Concurrency: 4, Backoff: 20 * time.Millisecond, Timeout: 2 * time.Second, Grace: 100 * time.Millisecond,
+}
+
+func newLog(t *testing.T) *slog.Logger { return slog.New(slog.NewTextHandler(t.Output(), nil)) }
+
+// embedded opens the back ends of a process that is alone.
+func embedded(t *testing.T) (assets, jobs) {
+	t.Helper()
+	db, err := sqlitedb.Open(t.Context(), filepath.Join(t.TempDir(), "loupe.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
+	return sqlitestore.New(db), sqlitequeue.New(db, queueConfig, newLog(t))
+}
+
+// newWorldOn makes a world on the back ends that open opens.
+func newWorldOn(t *testing.T, open func(*testing.T) (assets, jobs), change func(*pipeline.Config)) *world {
+	t.Helper()
+	dir := t.TempDir()
+	assets, jobs := open(t)
 	images, err := diskstore.Open(diskstore.Config{Dir: filepath.Join(dir, "images"), BaseURL: "http://127.0.0.1:3000"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { images.Close() })
-	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	w := &world{
-		assets: sqlitestore.New(db),
+		assets: assets,
 		images: images, imageDir: filepath.Join(dir, "images"),
-		jobs: sqlitequeue.New(db, queue.Config{
-			Concurrency: 4, Backoff: 20 * time.Millisecond, Timeout: 2 * time.Second, Grace: 100 * time.Millisecond,
-		}, log),
+		jobs: jobs,
 		ai:   &fakeAI{},
 		told: &recorder{changed: make(chan struct{})},
 	}
 	config := pipeline.Config{
-		Assets: w.assets, Images: images, Queue: w.jobs, Jobs: w.jobs, Analyzer: w.ai, Notifier: w.told, Log: log,
+		Assets: w.assets, Ledger: w.assets, Images: images, Queue: w.jobs, Jobs: w.jobs, Analyzer: w.ai, Notifier: w.told, Log: newLog(t),
 	}
 	if change != nil {
 		change(&config)
@@ -77,9 +105,15 @@ func newWorld(t *testing.T, change func(*pipeline.Config)) *world {
 // work runs the worker until the test ends, or until the returned function is called.
 func (w *world) work(t *testing.T) (stop func()) {
 	t.Helper()
+	return w.consume(t, w.Pipeline)
+}
+
+// consume runs a worker with that handler until the test ends, or until the returned function is called.
+func (w *world) consume(t *testing.T, h queue.Handler) (stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- w.Work(ctx) }()
+	go func() { done <- w.jobs.Consume(ctx, h) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {

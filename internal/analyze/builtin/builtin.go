@@ -39,9 +39,8 @@ type Config struct {
 	// Open returns the picture at a URL. Required.
 	Open func(ctx context.Context, imageURL string) (io.ReadCloser, error)
 
-	// Save keeps the processed form of the picture at imageURL and returns its URL. Saving again replaces it.
-	// Default: none is made.
-	Save func(ctx context.Context, imageURL, mimeType string, r io.Reader) (processedURL string, err error)
+	// Save keeps a processed picture and returns its URL. Default: none is made.
+	Save func(ctx context.Context, p Processed) (url string, err error)
 
 	MaxBytes    int64 // of a picture's file. Default 32 MiB.
 	MaxPixels   int64 // width × height of a picture. Default 40 megapixels (40,000,000).
@@ -58,6 +57,14 @@ type Config struct {
 
 	// Logger hears of pictures that broke a decoder. Default: nobody.
 	Logger *slog.Logger
+}
+
+// Processed is a picture that was made of another.
+type Processed struct {
+	ImageURL string // of the other
+	AssetID  string // of the question, as its header X-Asset-Id has it; "" without one
+	MIMEType string
+	io.Reader
 }
 
 func (c Config) withDefaults() Config {
@@ -152,7 +159,7 @@ func (a *analyzer) serveAnalyze(w http.ResponseWriter, r *http.Request) {
 		writeError(w, problem{http.StatusBadRequest, "bad_request", "imageUrl is missing"})
 		return
 	}
-	result, err := a.analyze(r.Context(), imageURL)
+	result, err := a.analyze(r.Context(), imageURL, r.Header.Get("X-Asset-Id"))
 	if err != nil {
 		writeError(w, problemOf(err))
 		return
@@ -161,7 +168,7 @@ func (a *analyzer) serveAnalyze(w http.ResponseWriter, r *http.Request) {
 }
 
 // analyze looks at one photo.
-func (a *analyzer) analyze(ctx context.Context, imageURL string) (answer, error) {
+func (a *analyzer) analyze(ctx context.Context, imageURL, assetID string) (answer, error) {
 	file, err := a.cfg.Open(ctx, imageURL)
 	if err != nil {
 		return answer{}, err
@@ -174,7 +181,7 @@ func (a *analyzer) analyze(ctx context.Context, imageURL string) (answer, error)
 	defer memory.release()
 	result := answer{Colorway: p.colorway}
 	if a.cfg.Save != nil {
-		result.ProcessedImageURL, err = a.cfg.Save(ctx, imageURL, p.mimeType, bytes.NewReader(p.data))
+		result.ProcessedImageURL, err = a.cfg.Save(ctx, Processed{imageURL, assetID, p.mimeType, bytes.NewReader(p.data)})
 	}
 	return result, err
 }

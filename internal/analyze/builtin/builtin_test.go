@@ -43,12 +43,12 @@ func (h *house) config() Config {
 			}
 			return io.NopCloser(bytes.NewReader(file)), nil
 		},
-		Save: func(_ context.Context, imageURL, mimeType string, r io.Reader) (string, error) {
-			data, err := io.ReadAll(r)
+		Save: func(_ context.Context, p Processed) (string, error) {
+			data, err := io.ReadAll(p)
 			h.mu.Lock()
 			defer h.mu.Unlock()
-			h.saved = map[string][]byte{mimeType: data}
-			return imageURL + ".processed", err
+			h.saved = map[string][]byte{p.MIMEType: data}
+			return p.ImageURL + ".processed" + p.AssetID, err
 		},
 	}
 }
@@ -80,11 +80,11 @@ func TestThroughTheClient(t *testing.T) {
 	if err := client.Health(t.Context()); err != nil {
 		t.Error(err)
 	}
-	r, err := client.Analyze(t.Context(), analyze.Request{ImageURL: "http://x/a", Category: "sneaker"})
+	r, err := client.Analyze(t.Context(), analyze.Request{ImageURL: "http://x/a", Category: "sneaker", AssetID: "7"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Colorway == nil || r.Colorway.Value != "Red / White / Black" || r.Brand != nil || r.Model != nil || r.ProcessedImageURL != "http://x/a.processed" {
+	if r.Colorway == nil || r.Colorway.Value != "Red / White / Black" || r.Brand != nil || r.Model != nil || r.ProcessedImageURL != "http://x/a.processed7" {
 		t.Errorf("got %+v of %+v", r, r.Colorway)
 	}
 	_, err = client.Analyze(t.Context(), analyze.Request{ImageURL: "http://x/text"})
@@ -331,7 +331,7 @@ func TestOpenAndSaveFail(t *testing.T) {
 	} {
 		h := house{files: map[string][]byte{"http://x/a": redPhoto(t)}}
 		cfg := h.config()
-		cfg.Save = func(context.Context, string, string, io.Reader) (string, error) { return "", tt.err }
+		cfg.Save = func(context.Context, Processed) (string, error) { return "", tt.err }
 		checkError(t, New(cfg), question1, tt.status, tt.code)
 		cfg.Open = func(context.Context, string) (io.ReadCloser, error) { return nil, tt.err }
 		checkError(t, New(cfg), question1, tt.status, tt.code)
@@ -421,7 +421,7 @@ func TestCancelled(t *testing.T) {
 			})), nil
 		}}.withDefaults()
 		a := &analyzer{cfg: cfg, memory: newBudget(1)}
-		if _, err := a.analyze(ctx, "http://x/a"); !errors.Is(err, context.Canceled) {
+		if _, err := a.analyze(ctx, "http://x/a", ""); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: got %v", name, err)
 		}
 		if a.memory.free != 1 {

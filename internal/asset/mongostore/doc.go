@@ -49,6 +49,11 @@
 // [asset.MaxEntries] entries, loupeFinished as many finished runs, which the timeline drops like any other. Reading puts
 // those that it has dropped in front. The largest document is a few MB, of the 16 that MongoDB allows.
 //
+// # The notes
+//
+// Pictures that may have no asset are noted in a collection beside it, "loupe_image_notes" (see [asset.Ledger]). A user
+// whose rights are bounded needs to read and write both.
+//
 // # Durability
 //
 // Writes are acknowledged by a majority and journalled, reads go to the primary, whatever the URI says. A write whose

@@ -23,15 +23,21 @@ type index struct {
 	paths string // with a space between, those that descend with a minus
 }
 
-var indexes = []index{
-	// List: an owner's assets, newest first.
-	{"loupe_newest", "userId -createdAt -_id"},
-	// Unfinished: by status in the order of _id; the job id passes over the drafts of others without reading them.
-	{"loupe_unfinished", "status _id processingJobId"},
-	{"loupe_event_pending", "loupe.eventPending _id"},
-	// Timeline: an owner's finished runs since some time.
-	{"loupe_finished", "userId loupeFinished.at"},
-}
+var (
+	assetIndexes = []index{
+		// List: an owner's assets, newest first.
+		{"loupe_newest", "userId -createdAt -_id"},
+		// Unfinished: by status in the order of _id; the job id passes over the drafts of others without reading them.
+		{"loupe_unfinished", "status _id processingJobId"},
+		{"loupe_event_pending", "loupe.eventPending _id"},
+		// Timeline: an owner's finished runs since some time.
+		{"loupe_finished", "userId loupeFinished.at"},
+	}
+	noteIndexes = []index{
+		// Noted: the oldest first.
+		{"loupe_age", "at"},
+	}
+)
 
 // keys returns the paths as MongoDB wants them.
 func (i index) keys() bson.D {
@@ -48,8 +54,8 @@ func (i index) keys() bson.D {
 
 // missingIndexes returns the indexes that are to be made. One that is there under another name will do. One that has
 // taken our name for something else is told of and left.
-func (s *Store) missingIndexes(ctx context.Context, log *slog.Logger) ([]index, error) {
-	cursor, err := s.assets.Indexes().List(ctx)
+func missingIndexes(ctx context.Context, in *mongo.Collection, wanted []index, log *slog.Logger) ([]index, error) {
+	cursor, err := in.Indexes().List(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list indexes: %w", err)
 	}
@@ -58,7 +64,7 @@ func (s *Store) missingIndexes(ctx context.Context, log *slog.Logger) ([]index, 
 		return nil, fmt.Errorf("list indexes: %w", err)
 	}
 	var missing []index
-	for _, want := range indexes {
+	for _, want := range wanted {
 		switch {
 		case slices.ContainsFunc(there, want.is):
 		case slices.ContainsFunc(there, func(d document) bool { return d.text("name") == want.name }):
@@ -101,10 +107,10 @@ func (i index) is(listed document) bool {
 }
 
 // makeIndexes makes indexes one by one. Many processes may do so at once.
-func (s *Store) makeIndexes(ctx context.Context, missing []index, log *slog.Logger) error {
+func makeIndexes(ctx context.Context, in *mongo.Collection, missing []index, log *slog.Logger) error {
 	for _, i := range missing {
-		log.InfoContext(ctx, "making an index", "collection", s.assets.Name(), "index", i.name)
-		if err := s.makeIndex(ctx, i); err != nil {
+		log.InfoContext(ctx, "making an index", "collection", in.Name(), "index", i.name)
+		if err := makeIndex(ctx, in, i); err != nil {
 			if mongo.IsNetworkError(err) || ctx.Err() != nil {
 				return fmt.Errorf("make index %s: %w", i.name, err)
 			}
@@ -114,10 +120,10 @@ func (s *Store) makeIndexes(ctx context.Context, missing []index, log *slog.Logg
 	return nil
 }
 
-func (s *Store) makeIndex(ctx context.Context, i index) error {
+func makeIndex(ctx context.Context, in *mongo.Collection, i index) error {
 	ctx, cancel := context.WithTimeout(ctx, indexTimeout)
 	defer cancel()
-	_, err := s.assets.Indexes().CreateOne(ctx, mongo.IndexModel{Keys: i.keys(), Options: options.Index().SetName(i.name)})
+	_, err := in.Indexes().CreateOne(ctx, mongo.IndexModel{Keys: i.keys(), Options: options.Index().SetName(i.name)})
 	return err
 }
 

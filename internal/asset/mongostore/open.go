@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	defaultDatabase = "loupe"  // where the URI names none
-	collection      = "assets" // what Mongoose makes of a model named Asset
+	defaultDatabase = "loupe"             // where the URI names none
+	assetCollection = "assets"            // what Mongoose makes of a model named Asset
+	noteCollection  = "loupe_image_notes" // ours alone
 
 	openTimeout      = 8 * time.Second  // for the first answer of the server
 	selectionTimeout = 5 * time.Second  // to find a server that is up, unless the URI says otherwise
@@ -50,8 +51,9 @@ func Open(ctx context.Context, uri string, log *slog.Logger) (*Store, error) {
 	if err != nil {
 		return nil, uriError(uri, err)
 	}
+	db := client.Database(database(uri))
 	s := &Store{
-		client: client, assets: client.Database(database(uri)).Collection(collection),
+		client: client, assets: db.Collection(assetCollection), notes: db.Collection(noteCollection),
 		where: strings.Join(opts.Hosts, ",") + "/" + database(uri),
 	}
 	if err := s.begin(ctx, log); err != nil {
@@ -67,11 +69,19 @@ func (s *Store) begin(ctx context.Context, log *slog.Logger) error {
 	if err := s.Ping(first); err != nil {
 		return err
 	}
-	missing, err := s.missingIndexes(first, log)
-	if err != nil {
-		return err
+	for _, c := range []struct {
+		in     *mongo.Collection
+		wanted []index
+	}{{s.notes, noteIndexes}, {s.assets, assetIndexes}} { // the collection that may be large comes last
+		missing, err := missingIndexes(first, c.in, c.wanted, log)
+		if err != nil {
+			return err
+		}
+		if err := makeIndexes(ctx, c.in, missing, log); err != nil {
+			return err
+		}
 	}
-	return s.makeIndexes(ctx, missing, log)
+	return nil
 }
 
 // Ping reports whether the server answers, and lets us in.

@@ -19,6 +19,7 @@ var _ asset.Store = (*Store)(nil)
 type Store struct {
 	client *mongo.Client
 	assets *mongo.Collection
+	notes  *mongo.Collection
 	where  string
 }
 

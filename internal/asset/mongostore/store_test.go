@@ -30,6 +30,7 @@ func TestStore(t *testing.T) {
 		for name, test := range map[string]func(t *testing.T, uri string){
 			"suite": func(t *testing.T, uri string) {
 				assettest.Run(t, func(t *testing.T) asset.Store { return open(t, mongotest.Database(t, uri)) })
+				assettest.RunLedger(t, func(t *testing.T) asset.Ledger { return open(t, mongotest.Database(t, uri)) })
 			},
 			"the document":                     testDocument,
 			"a Mongoose document":              testMongooseDocument,

@@ -4,4 +4,5 @@ package sqlitestore
 var Statements = map[string]string{
 	"save": saveSQL, "get": getSQL, "list": listSQL, "delete": deleteSQL, "unfinished": unfinishedSQL, "all": allSQL,
 	"trim": trimSQL, "timeline": timelineSQL, "finished": finishedSQL,
+	"noted": notedSQL, "strike": strikeSQL,
 }

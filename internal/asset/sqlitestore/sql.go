@@ -26,4 +26,11 @@ var (
 	timelineSQL string
 	//go:embed sql/finished.sql
 	finishedSQL string
+
+	//go:embed sql/note.sql
+	noteSQL string
+	//go:embed sql/noted.sql
+	notedSQL string
+	//go:embed sql/strike.sql
+	strikeSQL string
 )

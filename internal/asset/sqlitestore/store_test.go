@@ -31,6 +31,7 @@ func open(t *testing.T) *sqlitedb.DB {
 func TestSuite(t *testing.T) {
 	t.Parallel()
 	assettest.Run(t, func(t *testing.T) asset.Store { return sqlitestore.New(open(t)) })
+	assettest.RunLedger(t, func(t *testing.T) asset.Ledger { return sqlitestore.New(open(t)) })
 }
 
 // However many assets there are: no statement reads all of them, and none sorts.

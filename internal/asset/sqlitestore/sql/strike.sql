@@ -1,0 +1,6 @@
+-- Removes the note on a picture.
+--
+-- ?1 key
+
+DELETE FROM image_notes
+WHERE key = ?1
