@@ -21,6 +21,7 @@ import (
 	"loupe/internal/httpapi"
 	"loupe/internal/image"
 	"loupe/internal/live"
+	"loupe/internal/overview"
 	"loupe/internal/pipeline"
 	"loupe/internal/queue"
 	"loupe/internal/telemetry"
@@ -125,6 +126,7 @@ type server struct {
 	roles    []string
 	pipeline *pipeline.Pipeline
 	live     *live.Server
+	recent   *overview.Recorder
 	handler  http.Handler
 }
 
@@ -146,16 +148,27 @@ func open(ctx context.Context, c *config, log *slog.Logger) (*server, error) {
 	})
 
 	metrics := telemetry.NewMetrics()
+	s.recent = overview.New(overview.Config{Counts: s.jobs.Counts})
 	s.pipeline = pipeline.New(pipeline.Config{
 		Assets: s.assets, Ledger: s.ledger, Images: s.images, Queue: s.queue, Jobs: s.jobs, Analyzer: s.analyzer, Notifier: s.live, Log: log,
 		Categories: c.categories, ImageLimits: image.Limits{MaxBytes: c.maxUpload}, MaxAttempts: c.attempts,
 		FailOnOutage: c.outage == "fail", ReconcileEvery: c.reconcileEvery, ManyProcesses: c.redisURL != "" && c.mongoURI != "",
 		Observe: pipeline.Observer{
+			Stored:    func(took time.Duration) { s.recent.Took(overview.Receive, took) },
 			Submitted: metrics.Accepted,
-			Attempted: metrics.Attempt,
-			Finished:  func(status asset.Status, took time.Duration) { metrics.Finished(string(status), took) },
-			Repaired:  metrics.Repaired,
-			Stale:     metrics.Skipped,
+			Started:   func(waited time.Duration) { s.recent.Took(overview.Wait, waited) },
+			Attempted: func(outcome string, took time.Duration) {
+				metrics.Attempt(outcome, took)
+				s.recent.Attempted(outcome)
+				s.recent.Took(overview.Analysis, took)
+			},
+			Finished: func(status asset.Status, took time.Duration) {
+				metrics.Finished(string(status), took)
+				s.recent.Finished(string(status))
+				s.recent.Took(overview.Total, took)
+			},
+			Repaired: metrics.Repaired,
+			Stale:    metrics.Skipped,
 		},
 	})
 	s.measure(metrics, s.jobs)
@@ -164,6 +177,11 @@ func open(ctx context.Context, c *config, log *slog.Logger) (*server, error) {
 	if c.hasRole("api") {
 		api.Pipeline, api.Assets, api.Jobs, api.Auth = s.pipeline, s.assets, s.jobs, verifier
 		api.Images, api.Realtime, api.Web, api.OpenAPI = s.served, s.live, web.Handler(), loupe.OpenAPI
+		api.Recent, api.Sockets = s.recent, s.live.Sockets
+		api.Process = httpapi.Process{
+			Name: queue.ProcessName(), Version: version, Roles: c.roles, Started: time.Now(),
+			Alone: c.redisURL == "" || c.mongoURI == "",
+		}
 		api.MaxUpload, api.MaxInflight, api.CORSOrigins = c.maxUpload, c.maxInflight, c.corsOrigins
 		if c.local() {
 			api.LocalToken = s.localToken(c)
@@ -259,6 +277,9 @@ func (s *server) run(ctx context.Context, listener net.Listener) error {
 		return s.pipeline.Work(ctx)
 	})
 	group.Go(func() error { return s.pipeline.RunReconcile(ctx) })
+	if slices.Contains(s.roles, "api") {
+		group.Go(func() error { return s.recent.Run(ctx) })
+	}
 	group.Go(func() error {
 		<-ctx.Done()
 		s.log.Info("shutting down")

@@ -1,7 +1,10 @@
 package httpapi
 
 import (
+	"context"
 	"net/http"
+	"net/url"
+	"strings"
 
 	"loupe/internal/asset"
 	"loupe/internal/auth"
@@ -36,6 +39,7 @@ type deadLetterJSON struct {
 	UserID        string         `json:"userId"`
 	Category      string         `json:"category"`
 	ImageURL      string         `json:"imageUrl"`
+	Payload       string         `json:"payload"`
 	FailureReason string         `json:"failureReason"`
 	Errors        []attemptError `json:"errors"`
 	AttemptsMade  int            `json:"attemptsMade"`
@@ -54,7 +58,7 @@ type attemptError struct {
 func showDeadLetter(letter pipeline.DeadLetter) deadLetterJSON {
 	shown := deadLetterJSON{
 		ID: letter.ID, AssetID: letter.AssetID, UserID: letter.UserID, Category: letter.Category,
-		ImageURL: letter.ImageURL, Errors: make([]attemptError, len(letter.Errors)),
+		ImageURL: letter.ImageURL, Payload: payloadText(letter.Data), Errors: make([]attemptError, len(letter.Errors)),
 		AttemptsMade: letter.AttemptsMade, MaxAttempts: letter.MaxAttempts,
 		CreatedAt: isoTime(letter.CreatedAt), ProcessedAt: isoTime(letter.ProcessedAt), FailedAt: isoTime(letter.FinishedAt),
 	}
@@ -65,19 +69,25 @@ func showDeadLetter(letter pipeline.DeadLetter) deadLetterJSON {
 	return shown
 }
 
+// maxPayload bounds what is shown of a payload, in bytes: ours are far smaller.
+const maxPayload = 16 << 10
+
+// payloadText shows a payload as it is kept: a foreign one need not be JSON, nor small.
+func payloadText(data []byte) string {
+	return strings.ToValidUTF8(string(data[:min(len(data), maxPayload)]), "\uFFFD")
+}
+
 func (a *api) failedJobs(w http.ResponseWriter, r *http.Request, _ auth.User) error {
 	query := r.URL.Query()
 	limit, err := pageLimit(query)
 	if err != nil {
 		return err
 	}
-	f := queue.Filter{
-		AssetID: query.Get("assetId"), UserID: query.Get("userId"), Text: query.Get("q"),
-		Limit: limit, Cursor: query.Get("cursor"),
+	f, err := deadLetterFilter(query)
+	if err != nil {
+		return err
 	}
-	if f.AssetID != "" && !asset.IsID(f.AssetID) {
-		return invalid("Invalid assetId", "assetId", "Must be 24 hex digits")
-	}
+	f.Limit, f.Cursor = limit, query.Get("cursor")
 	letters, next, err := a.Pipeline.DeadLetters(r.Context(), f)
 	if err != nil {
 		return unavailable(err)
@@ -87,6 +97,28 @@ func (a *api) failedJobs(w http.ResponseWriter, r *http.Request, _ auth.User) er
 		items[i] = showDeadLetter(letter)
 	}
 	writePage(w, items, next)
+	return nil
+}
+
+func deadLetterFilter(query url.Values) (queue.Filter, error) {
+	f := queue.Filter{AssetID: query.Get("assetId"), UserID: query.Get("userId"), Text: query.Get("q")}
+	if f.AssetID != "" && !asset.IsID(f.AssetID) {
+		return f, invalid("Invalid assetId", "assetId", "Must be 24 hex digits")
+	}
+	return f, nil
+}
+
+// countFailedJobs says how many dead letters a filter selects, for whoever must confirm what is to happen to all of them.
+func (a *api) countFailedJobs(w http.ResponseWriter, r *http.Request, _ auth.User) error {
+	f, err := deadLetterFilter(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	n, more, err := a.Pipeline.CountDeadLetters(r.Context(), f)
+	if err != nil {
+		return unavailable(err)
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"data": map[string]any{"count": n, "more": more}})
 	return nil
 }
 
@@ -108,42 +140,57 @@ func writeRetried(w http.ResponseWriter, n int) {
 const maxIDs = 1000
 
 func (a *api) retryFailedJobs(w http.ResponseWriter, r *http.Request, u auth.User) error {
-	var body struct {
-		IDs []string `json:"ids"`
-		All bool     `json:"all"`
-		Q   string   `json:"q"`
-	}
-	if err := readJSON(w, r, &body); err != nil {
+	which, n, err := a.forFailedJobs(w, r, a.Pipeline.ReplayEach, a.Pipeline.ReplayAll)
+	if err != nil {
 		return err
 	}
-	var retried int
-	var err error
+	a.audit(r, u, "retry jobs", "all", which.All, "q", which.Q, "retried", n)
+	writeRetried(w, n)
+	return nil
+}
+
+func (a *api) discardFailedJobs(w http.ResponseWriter, r *http.Request, u auth.User) error {
+	which, n, err := a.forFailedJobs(w, r, a.Pipeline.DiscardEach, a.Pipeline.DiscardAll)
+	if err != nil {
+		return err
+	}
+	a.audit(r, u, "discard jobs", "all", which.All, "q", which.Q, "discarded", n)
+	writeJSON(w, http.StatusOK, map[string]any{"data": map[string]any{"discarded": n}})
+	return nil
+}
+
+// selection is what a request means by some of the dead letters.
+type selection struct {
+	IDs []string `json:"ids"`
+	All bool     `json:"all"`
+	Q   string   `json:"q"`
+}
+
+// forFailedJobs does to the dead letters that a request selects what each or all does, and returns how many those were.
+func (a *api) forFailedJobs(
+	w http.ResponseWriter, r *http.Request,
+	each func(context.Context, []string) (int, error), all func(context.Context, queue.Filter) (int, error),
+) (which selection, n int, err error) {
+	if err := readJSON(w, r, &which); err != nil {
+		return which, 0, err
+	}
 	switch {
-	case body.All && body.IDs == nil:
-		retried, err = a.Pipeline.ReplayAll(r.Context(), queue.Filter{Text: body.Q})
-	case !body.All && len(body.IDs) > 0 && len(body.IDs) <= maxIDs:
-		retried, err = a.Pipeline.ReplayEach(r.Context(), body.IDs)
+	case which.All && which.IDs == nil:
+		n, err = all(r.Context(), queue.Filter{Text: which.Q})
+	case !which.All && len(which.IDs) > 0 && len(which.IDs) <= maxIDs:
+		n, err = each(r.Context(), which.IDs)
 	default:
-		return invalid("Invalid body", "ids", `Must be {"ids": [1 to 1000 job ids]} or {"all": true} with an optional "q"`)
+		return which, 0, invalid("Invalid body", "ids", `Must be {"ids": [1 to 1000 job ids]} or {"all": true} with an optional "q"`)
 	}
 	if err != nil {
-		return unavailable(err)
+		return which, n, unavailable(err)
 	}
-	a.audit(r, u, "retry jobs", "all", body.All, "q", body.Q, "retried", retried)
-	writeRetried(w, retried)
-	return nil
+	return which, n, nil
 }
 
 func (a *api) discardFailedJob(w http.ResponseWriter, r *http.Request, u auth.User) error {
 	id := r.PathValue("id")
-	job, err := a.Jobs.Get(r.Context(), id)
-	if err != nil {
-		return unavailable(err)
-	}
-	if job.State != queue.FailedJob {
-		return queue.ErrState
-	}
-	if err := a.Jobs.Remove(r.Context(), id); err != nil {
+	if err := a.Pipeline.Discard(r.Context(), id); err != nil {
 		return unavailable(err)
 	}
 	a.audit(r, u, "discard job", "job", id)

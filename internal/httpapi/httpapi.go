@@ -11,16 +11,18 @@ import (
 	"loupe/internal/asset"
 	"loupe/internal/auth"
 	"loupe/internal/image"
+	"loupe/internal/overview"
 	"loupe/internal/pipeline"
 	"loupe/internal/queue"
 )
 
-// Config is what the API is made of. Log is required; Assets, Jobs and Auth are too if there is a Pipeline.
+// Config is what the API is made of. Log is required; Assets, Jobs, Auth and Recent are too if there is a Pipeline.
 type Config struct {
 	Pipeline *pipeline.Pipeline // nil: a process that takes no requests, of which only health and figures can be asked
 	Assets   asset.Store
 	Jobs     queue.Admin
 	Auth     *auth.Verifier
+	Recent   *overview.Recorder
 	Log      *slog.Logger
 
 	Images   image.Store  // serves /images/; nil: they are served by somebody else
@@ -29,7 +31,9 @@ type Config struct {
 	Web      http.Handler // serves / and /app/; nil: none
 	OpenAPI  []byte       // serves /openapi.yaml
 
-	Checks []Check // what /readyz asks
+	Checks  []Check    // what /readyz asks
+	Process Process    // who answers
+	Sockets func() int // connected to this process. Default: none.
 
 	MaxUpload   int64    // bytes of one photo. Default 10 MB (10,485,760).
 	MaxInflight int      // uploads at once; one more is answered 503. Default 256.
@@ -47,6 +51,15 @@ type Check struct {
 	Name    string // "assets", "queue", "images", "ai"
 	Backend string // "sqlite", "disk", …
 	Ping    func(ctx context.Context) error
+}
+
+// Process is what the console shows of the process that answers.
+type Process struct {
+	Name    string    // as workers are named
+	Version string    // of Loupe
+	Roles   []string  // "api", "worker"
+	Started time.Time // when
+	Alone   bool      // no other process has a part in this installation
 }
 
 type api struct {
@@ -99,6 +112,9 @@ func (a *api) routes() []route {
 
 		{"GET /api/assets/queue-status", a.admin(a.queueStatus)},
 		{"GET /api/admin/failed-jobs", a.admin(a.failedJobs)},
+		{"GET /api/admin/overview", a.admin(a.overview)},
+		{"GET /api/admin/failed-jobs/count", a.admin(a.countFailedJobs)},
+		{"POST /api/admin/failed-jobs/discard", a.admin(a.discardFailedJobs)},
 		{"POST /api/admin/failed-jobs/{id}/retry", a.admin(a.retryFailedJob)},
 		{"POST /api/admin/failed-jobs/retry", a.admin(a.retryFailedJobs)},
 		{"DELETE /api/admin/failed-jobs/{id}", a.admin(a.discardFailedJob)},

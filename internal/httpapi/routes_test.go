@@ -260,7 +260,10 @@ func TestAdminRoutesNeedAnAdmin(t *testing.T) {
 	bearer := token(t, auth.User{ID: alice})
 	for _, r := range [][2]string{
 		{http.MethodGet, "/api/assets/queue-status"},
+		{http.MethodGet, "/api/admin/overview"},
 		{http.MethodGet, "/api/admin/failed-jobs"},
+		{http.MethodGet, "/api/admin/failed-jobs/count"},
+		{http.MethodPost, "/api/admin/failed-jobs/discard"},
 		{http.MethodPost, "/api/admin/failed-jobs/x/retry"},
 		{http.MethodPost, "/api/admin/failed-jobs/retry"},
 		{http.MethodDelete, "/api/admin/failed-jobs/x"},

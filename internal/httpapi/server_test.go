@@ -25,6 +25,7 @@ import (
 	"loupe/internal/auth"
 	"loupe/internal/httpapi"
 	"loupe/internal/image/diskstore"
+	"loupe/internal/overview"
 	"loupe/internal/pipeline"
 	"loupe/internal/queue"
 	"loupe/internal/queue/sqlitequeue"
@@ -71,12 +72,20 @@ func newServer(t *testing.T, change func(*httpapi.Config)) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	assets := sqlitestore.New(s.db)
+	assets, recent := sqlitestore.New(s.db), overview.New(overview.Config{Counts: s.jobs.Counts})
 	s.config = httpapi.Config{
 		Pipeline: pipeline.New(pipeline.Config{
 			Assets: assets, Ledger: assets, Images: images, Queue: s.jobs, Jobs: s.jobs, Analyzer: s, Notifier: nobody{}, Log: log,
+			Observe: pipeline.Observer{
+				Stored:    func(took time.Duration) { recent.Took(overview.Receive, took) },
+				Started:   func(waited time.Duration) { recent.Took(overview.Wait, waited) },
+				Attempted: func(outcome string, _ time.Duration) { recent.Attempted(outcome) },
+				Finished:  func(status asset.Status, _ time.Duration) { recent.Finished(string(status)) },
+			},
 		}),
-		Assets: assets, Jobs: s.jobs, Auth: verifier, Log: log, Images: images, OpenAPI: loupe.OpenAPI, Web: web.Handler(),
+		Assets: assets, Jobs: s.jobs, Auth: verifier, Log: log, Recent: recent, Sockets: func() int { return 3 },
+		Process: httpapi.Process{Name: "loupe-test-1", Version: "1.2.3", Roles: []string{"api", "worker"}, Started: time.Now(), Alone: true},
+		Images:  images, OpenAPI: loupe.OpenAPI, Web: web.Handler(),
 		Realtime: http.NotFoundHandler(),
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/plain")

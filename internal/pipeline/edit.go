@@ -125,27 +125,34 @@ func (p *Pipeline) Replay(ctx context.Context, jobID string) error {
 	return nil
 }
 
-// replayPage is how many dead letters ReplayAll looks at in one go.
+// replayPage is how many dead letters are looked at in one go.
 const replayPage = 100
 
 // ReplayAll replays every dead letter that matches and returns how many it replayed; those that cannot be replayed are
 // passed over.
 func (p *Pipeline) ReplayAll(ctx context.Context, f queue.Filter) (int, error) {
-	// Collected first: replaying while paging would move the pages under our feet.
-	var ids []string
+	ids, err := p.deadLetterIDs(ctx, f)
+	if err != nil {
+		return 0, err
+	}
+	return p.ReplayEach(ctx, ids)
+}
+
+// deadLetterIDs returns the ids of all that match, before any of them is touched: that would move the pages under our
+// feet.
+func (p *Pipeline) deadLetterIDs(ctx context.Context, f queue.Filter) (ids []string, err error) {
 	for f.Limit, f.Cursor = replayPage, ""; ; {
 		page, err := p.Jobs.DeadLetters(ctx, f)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		for _, job := range page.Items {
 			ids = append(ids, job.ID)
 		}
 		if f.Cursor = page.Next; f.Cursor == "" {
-			break
+			return ids, nil
 		}
 	}
-	return p.ReplayEach(ctx, ids)
 }
 
 // ReplayEach replays the dead letters of those ids and returns how many it replayed; those that cannot be replayed are

@@ -57,7 +57,9 @@ type Notifier interface {
 
 // Observer is told figures. Its members may be nil.
 type Observer struct {
+	Stored    func(took time.Duration)                             // a photo was taken in: from its first byte until it was durable
 	Submitted func()                                               // a photo was accepted
+	Started   func(waited time.Duration)                           // a job's first attempt began, after so long on the queue
 	Attempted func(outcome string, took time.Duration)             // "ok", an analyze.Class, "timeout", "interrupted" or "store"
 	Finished  func(status asset.Status, sinceUpload time.Duration) // a run ended
 	Repaired  func(what string)                                    // the reconciler mended something

@@ -107,6 +107,7 @@ func (p *Pipeline) claim(ctx context.Context, data jobData, job queue.Job) (*ass
 	if !p.outage.hasMet(job.ID) { // else a long outage would fill the timeline with beginnings
 		change.Log = append(change.Log, asset.Entry{At: now, Event: asset.EventStarted, Attempt: job.Attempt})
 	}
+	p.observeStart(a, job)
 	if a.Status.Terminal() || a.Status == asset.Archived {
 		replayed, err := p.finishedBefore(ctx, a, job)
 		if err != nil || !replayed {

@@ -38,7 +38,10 @@ func (p *Pipeline) Receive(ctx context.Context, r io.Reader) (Photo, error) {
 	if err != nil {
 		return Photo{}, err
 	}
-	meta := picture.Meta()
+	meta, stored := picture.Meta(), asset.Now()
+	if p.Observe.Stored != nil {
+		p.Observe.Stored(stored.Sub(received))
+	}
 	return Photo{
 		image: asset.Image{
 			Key: info.Key, URL: info.URL, Width: meta.Width, Height: meta.Height,
@@ -46,7 +49,7 @@ func (p *Pipeline) Receive(ctx context.Context, r io.Reader) (Photo, error) {
 		},
 		assetID:  assetID,
 		received: received,
-		stored:   asset.Now(),
+		stored:   stored,
 	}, nil
 }
 
