@@ -179,6 +179,9 @@ func TestFailedJobsAreSeenAndMended(t *testing.T) {
 	if _, stdout, _ := call(t, s.environ, "jobs", "failed"); !strings.Contains(stdout, letter.ID) || !strings.Contains(stdout, "3/3") {
 		t.Errorf("printed %s", stdout)
 	}
+	if code, stdout, stderr := call(t, s.environ, "jobs", "reconcile"); code != exitOK || stdout+stderr != "" {
+		t.Errorf("reconcile: code %d, %q, %q", code, stdout, stderr)
+	}
 	if code, stdout, _ := call(t, s.environ, "jobs", "counts"); code != exitOK || !regexp.MustCompile(`failed +1\b`).MatchString(stdout) {
 		t.Errorf("exit code %d: %s", code, stdout)
 	}

@@ -21,12 +21,13 @@ func jobsCommand() *command {
 	var limit int
 	return &command{
 		name:  "jobs",
-		args:  "failed | retry ID… | retry --all | discard ID… | counts",
+		args:  "failed | retry ID… | retry --all | discard ID… | counts | reconcile",
 		short: "see what failed, and mend it",
 		long: "failed    lists the dead letters, newest first, with why they failed\n" +
 			"retry     puts dead letters back to work with all their attempts\n" +
 			"discard   removes dead letters; their assets stay failed\n" +
-			"counts    prints how many jobs are in each state\n\n" +
+			"counts    prints how many jobs are in each state\n" +
+			"reconcile looks for lost work now rather than at its next turn, and mends it\n\n" +
 			"It talks to the running server with LOUPE_TOKEN, or with an admin token that it mints with JWT_SECRET or the\n" +
 			"secret in the data directory.",
 		example: "loupe jobs failed -q timeout\nloupe jobs retry --all -q timeout\nloupe jobs retry 692310f1c6f0a5a1b2c3d4e5-1",
@@ -39,7 +40,7 @@ func jobsCommand() *command {
 		},
 		run: func(ctx context.Context, in *invocation) error {
 			if len(in.args) == 0 {
-				return usagef("say what to do: failed, retry, discard or counts")
+				return usagef("say what to do: failed, retry, discard, counts or reconcile")
 			}
 			if server == "" {
 				server = in.config.serverURL()
@@ -55,6 +56,8 @@ func jobsCommand() *command {
 				return j.failed(ctx)
 			case verb == "counts" && len(ids) == 0:
 				return j.counts(ctx)
+			case verb == "reconcile" && len(ids) == 0:
+				return j.api.do(ctx, http.MethodPost, "/api/admin/reconcile", nil, nil)
 			case verb == "retry" && all && len(ids) == 0:
 				return j.retry(ctx, map[string]any{"all": true, "q": query})
 			case verb == "retry" && !all && len(ids) > 0:

@@ -120,6 +120,7 @@ func (a *api) routes() []route {
 		{"DELETE /api/admin/failed-jobs/{id}", a.admin(a.discardFailedJob)},
 		{"POST /api/admin/queue/pause", a.admin(a.pauseQueue)},
 		{"POST /api/admin/queue/resume", a.admin(a.resumeQueue)},
+		{"POST /api/admin/reconcile", a.admin(a.reconcile)},
 
 		{"GET /openapi.yaml", http.HandlerFunc(a.openapi)},
 	}...)

@@ -16,6 +16,7 @@ import (
 	"loupe/internal/asset"
 	"loupe/internal/auth"
 	"loupe/internal/httpapi"
+	"loupe/internal/pipeline"
 )
 
 func TestWayOfAPhoto(t *testing.T) {
@@ -254,6 +255,27 @@ func TestPauseAndResume(t *testing.T) {
 	s.until(t, bearer, id, asset.Active)
 }
 
+func TestReconcile(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, nil)
+	bearer, admin := token(t, auth.User{ID: alice}), token(t, auth.User{ID: bob, Admin: true})
+	id, job := s.submit(t, bearer)
+	if err := s.jobs.Remove(t.Context(), job); err != nil {
+		t.Fatal(err)
+	}
+	now, err := s.config.Assets.Transition(t.Context(), id, asset.Change{
+		From: []asset.Status{asset.Processing}, JobID: job, At: asset.Now().Add(-pipeline.SettleGrace),
+	})
+	if err != nil {
+		t.Fatal(err, now)
+	}
+	if a := s.json(t, http.MethodPost, "/api/admin/reconcile", admin, nil); a.status != http.StatusNoContent {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	s.work(t)
+	s.until(t, bearer, id, asset.Active)
+}
+
 func TestAdminRoutesNeedAnAdmin(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, nil)
@@ -269,6 +291,7 @@ func TestAdminRoutesNeedAnAdmin(t *testing.T) {
 		{http.MethodDelete, "/api/admin/failed-jobs/x"},
 		{http.MethodPost, "/api/admin/queue/pause"},
 		{http.MethodPost, "/api/admin/queue/resume"},
+		{http.MethodPost, "/api/admin/reconcile"},
 	} {
 		s.do(t, r[0], r[1], bearer, nil, nil).expect(t, http.StatusForbidden, "FORBIDDEN")
 		s.do(t, r[0], r[1], "", nil, nil).expect(t, http.StatusUnauthorized, "UNAUTHORIZED")

@@ -13,9 +13,13 @@ import (
 // Reconciliation in pages of this many assets.
 const reconcilePage = 100
 
-// settleGrace is how long an asset must have been left alone before the reconciler looks at it: whoever works on it
+// SettleGrace is how long an asset must have been left alone before the reconciler looks at it: whoever works on it
 // will have gone on by then. Looking earlier would do no harm, only work.
-const settleGrace = 15 * time.Second
+const SettleGrace = 15 * time.Second
+
+// foreverAhead is beyond all that a clock can have been ahead: an asset that was changed in the future, because a clock
+// has been set back since, is not left alone until then.
+const foreverAhead = 100 * 365 * 24 * time.Hour
 
 // RunReconcile repairs at once and then every ReconcileEvery, until ctx ends. A process that starts alone knows that
 // nobody works on what it finds.
@@ -24,9 +28,9 @@ func (p *Pipeline) RunReconcile(ctx context.Context) error {
 	defer tick.Stop()
 	grace := time.Duration(0)
 	if p.ManyProcesses {
-		grace = settleGrace
+		grace = SettleGrace
 	}
-	for ; ; grace = settleGrace {
+	for ; ; grace = SettleGrace {
 		if err := p.Reconcile(ctx, grace); err != nil && ctx.Err() == nil {
 			p.Log.ErrorContext(ctx, "reconcile", "error", err)
 		}
@@ -42,17 +46,20 @@ func (p *Pipeline) RunReconcile(ctx context.Context) error {
 // a queue that forgot, left between two steps. Then it removes pictures that have been without an asset for strayAge.
 // Many processes may do so at once.
 func (p *Pipeline) Reconcile(ctx context.Context, grace time.Duration) error {
-	olderThan, after := asset.Now().Add(-grace), ""
+	now, after := asset.Now(), ""
 	for {
-		page, err := p.Assets.Unfinished(ctx, olderThan, after, reconcilePage)
+		page, err := p.Assets.Unfinished(ctx, now.Add(foreverAhead), after, reconcilePage)
 		if err != nil {
 			return fmt.Errorf("unfinished assets: %w", err)
 		}
 		for _, a := range page {
+			after = a.ID
+			if alone := now.Sub(a.UpdatedAt); alone >= 0 && alone < grace {
+				continue
+			}
 			if err := p.repair(ctx, a); err != nil && !gone(err) {
 				return fmt.Errorf("repair asset %s: %w", a.ID, err)
 			}
-			after = a.ID
 		}
 		if len(page) < reconcilePage {
 			return p.sweep(ctx)

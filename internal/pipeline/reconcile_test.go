@@ -94,6 +94,23 @@ func (w *world) wantEnd(t *testing.T, id string, want asset.Status) {
 	w.untilJob(t, a.JobID, queue.Completed, queue.FailedJob)
 }
 
+// A clock that was an hour ahead, and has been set since, leaves no asset alone for an hour.
+func TestReconcileAfterTheClockWasSetBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	a := w.draft(t)
+	_, err := w.assets.Transition(t.Context(), a.ID, asset.Change{
+		From: []asset.Status{asset.Processing}, JobID: a.JobID, At: asset.Now().Add(time.Hour),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Reconcile(t.Context(), pipeline.SettleGrace); err != nil {
+		t.Fatal(err)
+	}
+	w.wantEnd(t, a.ID, asset.Active)
+}
+
 func waiting(t *testing.T, w *world) asset.Asset {
 	t.Helper()
 	return w.get(t, w.submit(t).AssetID)
