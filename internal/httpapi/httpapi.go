@@ -28,7 +28,7 @@ type Config struct {
 	Images   image.Store  // serves /images/; nil: they are served by somebody else
 	Realtime http.Handler // serves /socket.io/; nil: none
 	Metrics  http.Handler // serves /metrics; nil: none
-	Web      http.Handler // serves / and /app/; nil: none
+	Web      http.Handler // serves webPatterns; nil: none
 	OpenAPI  []byte       // serves /openapi.yaml
 
 	Checks  []Check    // what /readyz asks
@@ -134,10 +134,15 @@ func (a *api) routes() []route {
 		routes = append(routes, route{realtimePattern, a.Realtime})
 	}
 	if a.Web != nil {
-		routes = append(routes, route{"GET /{$}", a.Web}, route{"GET /app/", a.Web})
+		for _, pattern := range webPatterns {
+			routes = append(routes, route{pattern, a.Web})
+		}
 	}
 	return routes
 }
+
+// webPatterns are the addresses of the web app: its parts, and its page under every address that its router knows.
+var webPatterns = []string{"GET /app/", "GET /{$}", "GET /assets/{id}", "GET /console"}
 
 // realtimePattern is where Socket.IO is.
 const realtimePattern = "/socket.io/"

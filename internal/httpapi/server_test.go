@@ -85,7 +85,7 @@ func newServer(t *testing.T, change func(*httpapi.Config)) *server {
 		}),
 		Assets: assets, Jobs: s.jobs, Auth: verifier, Log: log, Recent: recent, Sockets: func() int { return 3 },
 		Process: httpapi.Process{Name: "loupe-test-1", Version: "1.2.3", Roles: []string{"api", "worker"}, Started: time.Now(), Alone: true},
-		Images:  images, OpenAPI: loupe.OpenAPI, Web: web.Handler(),
+		Images:  images, OpenAPI: loupe.OpenAPI, Web: web.New(web.Config{Categories: []string{"sneaker"}}),
 		Realtime: http.NotFoundHandler(),
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/plain")

@@ -1,0 +1,74 @@
+// Addresses and views. A view's module exports open(main, {params, query}), which fills main and returns a function that
+// ends it. Every link within the app is an ordinary link; the router takes the click.
+import { t } from './i18n.js';
+
+let routes = [];
+let main;
+let close = () => {};
+let current = 0; // the navigation that counts: a view that loads for too long finds another in its place
+
+/** Starts with the routes, [{path: RegExp, load: () => import(…)}], in an element, on the present address. */
+export function start(given, element) {
+  routes = given;
+  main = element;
+  history.scrollRestoration = 'manual';
+  addEventListener('popstate', show);
+  document.addEventListener('click', follow);
+  return show();
+}
+
+/**
+ * Goes to an address within the app. history.state is {inside, scroll}: whether a step back stays in the app, and where the
+ * page was when it was left.
+ */
+export function go(address, { replace = false } = {}) {
+  if (replace) {
+    history.replaceState({ inside: history.state?.inside }, '', address);
+  } else {
+    history.replaceState({ ...history.state, scroll: scrollY }, '');
+    history.pushState({ inside: true }, '', address);
+  }
+  return show();
+}
+
+/** Ends the present view and opens it anew, as it is for somebody else, say. */
+export function reopen() {
+  return show();
+}
+
+function follow(click) {
+  const link = click.target.closest?.('a[href]');
+  const plain = click.button === 0 && !click.metaKey && !click.ctrlKey && !click.shiftKey && !click.altKey;
+  if (!link || !plain || click.defaultPrevented || link.target || link.hasAttribute('download')) return;
+  const url = new URL(link.href);
+  if (url.origin !== location.origin || !find(url.pathname) || url.hash) return;
+  click.preventDefault();
+  go(url.pathname + url.search);
+}
+
+function find(path) {
+  for (const route of routes) {
+    const match = route.path.exec(path);
+    if (match) return { route, params: match.groups ?? {} };
+  }
+  return null;
+}
+
+async function show() {
+  const mine = ++current;
+  const found = find(location.pathname) ?? find('/');
+  const { scroll } = history.state ?? {};
+  const view = await found.route.load();
+  if (mine !== current) return;
+  close();
+  main.replaceChildren();
+  main.className = '';
+  close = view.open(main, { params: found.params, query: new URLSearchParams(location.search) }) ?? (() => {});
+  scrollTo(0, scroll ?? 0);
+  dispatchEvent(new Event('loupe:view'));
+}
+
+/** Gives the page its title and, after a navigation, the focus to its heading, so that it is heard. */
+export function title(text) {
+  document.title = `${text} · ${t('app.name')}`;
+}
