@@ -155,45 +155,6 @@ func TestOneBadOutcome(t *testing.T) {
 	}
 }
 
-// census counts how often each job was run.
-type census struct {
-	mu   sync.Mutex
-	runs map[string]int
-}
-
-func (c *census) handler(_ context.Context, job *Job) (any, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.runs == nil {
-		c.runs = make(map[string]int)
-	}
-	c.runs[job.ID]++
-	return nil, nil
-}
-
-func (c *census) total() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.runs)
-}
-
-// check tells of jobs that were not run, or more often than once.
-func (c *census) check(t *testing.T, jobs int) {
-	t.Helper()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	twice := 0
-	for _, n := range c.runs {
-		if n > 1 {
-			twice++
-		}
-	}
-	t.Logf("%d jobs: %d lost, %d run more than once", jobs, jobs-len(c.runs), twice)
-	if len(c.runs) != jobs || twice > 0 {
-		t.Fail()
-	}
-}
-
 func addMany(t testing.TB, q *Queue, n int) {
 	t.Helper()
 	jobs := make([]NewJob, n)
@@ -213,13 +174,6 @@ func own(t *testing.T, addr string) *Queue {
 		t.Fatal(err)
 	}
 	return q
-}
-
-func completedAll(t *testing.T, q *Queue, n int) func() bool {
-	return func() bool {
-		count, err := q.client.Do(context.Background(), q.client.B().Zcard().Key(q.keys.of(keyCompleted)).Build()).AsInt64()
-		return err == nil && count == int64(n)
-	}
 }
 
 // startCluster starts a cluster of one node and returns its address.
@@ -277,104 +231,6 @@ func TestWorkerOnACluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the last", func() bool { return w.ends.has(slow + " failed") })
-	wantAtRest(t, q)
-}
-
-// Whatever is done to the connections and scripts of workers, each job is run once, and without waiting for it to stall.
-func TestChaos(t *testing.T) {
-	t.Parallel()
-	const jobs = 2000
-	for name, harm := range map[string]func(t *testing.T, q *Queue){
-		"connections killed": func(t *testing.T, q *Queue) { do(t, q, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes") },
-		"scripts flushed":    func(t *testing.T, q *Queue) { do(t, q, "SCRIPT", "FLUSH") },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			addr := startOwnRedis(t, "--appendfsync", "no").addr()
-			q := own(t, addr)
-			addMany(t, q, jobs)
-			var c census
-			for range 2 {
-				work(t, own(t, addr), WorkerConfig{Concurrency: 20, DrainDelay: time.Minute, StalledEvery: time.Hour}, func(ctx context.Context, job *Job) (any, error) {
-					<-time.After(10 * time.Millisecond)
-					return c.handler(ctx, job)
-				})
-			}
-			harms := 0
-			every := time.NewTicker(100 * time.Millisecond)
-			defer every.Stop()
-			for c.total() < jobs {
-				harm(t, q)
-				harms++
-				<-every.C
-			}
-			eventually(t, "the ends", completedAll(t, q, jobs))
-			t.Logf("%d harms", harms)
-			c.check(t, jobs)
-			wantAtRest(t, q)
-		})
-	}
-}
-
-// A server that is killed and started again loses no job, and none is run twice: locks outlive the time it was away.
-func TestRedisRestarts(t *testing.T) {
-	t.Parallel()
-	r := startOwnRedis(t)
-	q := own(t, r.addr())
-	const jobs = 2000
-	addMany(t, q, jobs)
-	var c census
-	var workers []*crew
-	for range 2 {
-		workers = append(workers, work(t, own(t, r.addr()), WorkerConfig{Concurrency: 10, DrainDelay: time.Minute, StalledEvery: time.Hour}, c.handler))
-	}
-	for i := 1; i <= 2; i++ {
-		eventually(t, "some jobs", func() bool { return c.total() > i*jobs/4 })
-		r.process.Kill()
-		r.start(t)
-	}
-	eventually(t, "the ends", completedAll(t, q, jobs))
-	c.check(t, jobs)
-
-	// And who slept meanwhile wakes.
-	r.process.Kill()
-	r.start(t)
-	add(t, own(t, r.addr()), JobOptions{})
-	eventually(t, "the last", func() bool { return c.total() == jobs+1 })
-	for _, w := range workers {
-		w.stop() // before the server does
-	}
-}
-
-// A server that is away for longer than a connection's patience has done what it was told before.
-func TestRedisSleeps(t *testing.T) {
-	t.Parallel()
-	addr := startOwnRedis(t, "--enable-debug-command", "yes").addr()
-	q := own(t, addr)
-	const jobs = 500
-	addMany(t, q, jobs)
-	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{addr}, DisableCache: true, ConnWriteTimeout: 300 * time.Millisecond})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(client.Close)
-	impatient, err := NewQueue(client, "mail", QueueConfig{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var c census
-	handler := func(ctx context.Context, job *Job) (any, error) {
-		<-time.After(time.Millisecond)
-		return c.handler(ctx, job)
-	}
-	work(t, impatient, WorkerConfig{Concurrency: 10, DrainDelay: time.Minute, StalledEvery: time.Hour}, handler)
-	for range 2 {
-		at := c.total()
-		eventually(t, "some jobs", func() bool { return c.total() > at+50 || c.total() == jobs })
-		do(t, q, "DEBUG", "SLEEP", "1")
-	}
-	eventually(t, "the ends", completedAll(t, q, jobs))
-	c.check(t, jobs)
 	wantAtRest(t, q)
 }
 

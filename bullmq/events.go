@@ -41,7 +41,8 @@ type EventsConfig struct {
 // QueueEvents reads what happens in a queue, whoever makes it happen: every event once, in order. It survives the loss of
 // its connection, a restart of Redis and a failover, and goes on behind the last event that it has delivered. The server
 // keeps the last 10,000 events or so, unless the queue is set otherwise; where it has dropped some that were still to be
-// delivered, an [EventMissed] stands for them.
+// delivered, an [EventMissed] stands for them, as it does where a replica has taken over that had not got all that was
+// read.
 //
 // [QueueEvents.Run] does the work. All methods may be called concurrently.
 type QueueEvents struct {
@@ -147,8 +148,11 @@ func (e *QueueEvents) end() {
 
 // follow reads over one connection until that fails or ctx ends.
 func (e *QueueEvents) follow(ctx context.Context, deliver func(Event)) (connected bool, err error) {
+	master := masterOf(e.client)
 	conn, _ := e.client.Dedicate()
 	defer conn.Close() // it has a name, so it does not go back into the pool
+	ctx, stop := whileMaster(ctx, e.client, master)
+	defer stop()
 	if err := e.connect(ctx, conn, deliver); err != nil {
 		return false, err
 	}
@@ -202,10 +206,16 @@ func (e *QueueEvents) connect(ctx context.Context, conn rueidis.DedicatedClient,
 		}
 		e.log.WarnContext(ctx, "bullmq: this reader of events will not be listed", "stream", e.stream, "error", err)
 	}
+	forked := false
 	if !e.isReady() {
 		e.place = begin(info, e.from)
+	} else if forked, err = e.forked(opening, conn, info); err != nil {
+		return err
 	}
 	lost := e.place.compare(info, e.place.last, nil)
+	if forked {
+		lost = unknown
+	}
 	e.tell(nil, e.place.last, lost != 0)
 	if !e.isReady() {
 		close(e.ready)
@@ -231,6 +241,20 @@ func (e *QueueEvents) missed(lost int64) Event {
 		{Field: eventName, Value: EventMissed},
 		{Field: eventMissed, Value: strconv.FormatInt(max(lost, 0), 10)},
 	})
+}
+
+// forked tells whether the stream has another past than the one that was read, because a server has taken over that had
+// not got all of it: the last event that was read should be there and is not.
+func (e *QueueEvents) forked(ctx context.Context, conn rueidis.DedicatedClient, info streamInfo) (bool, error) {
+	last := e.place.last
+	if info.length == 0 || last.before(info.first) || info.last.before(last) {
+		return false, nil
+	}
+	entries, err := conn.Do(ctx, conn.B().Xrange().Key(e.stream).Start(last.String()).End(last.String()).Build()).AsXRange()
+	if err != nil {
+		return false, fmt.Errorf("look for the last event: %w", err)
+	}
+	return len(entries) == 0, nil
 }
 
 // look asks how the stream is.

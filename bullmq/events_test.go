@@ -218,6 +218,20 @@ func TestEventsOfALostConnection(t *testing.T) {
 	wantNumbers(t, events.until(t, "the last", named(strconv.Itoa(all-1))), 0, all)
 }
 
+// A server that does not have the last event that was read, though it has newer or older ones, took over without it.
+func TestEventsOfAServerWithAnotherPast(t *testing.T) {
+	t.Parallel()
+	q := newQueue(t, QueueConfig{})
+	events := record(t, q, EventsConfig{})
+	publish(t, q, 0, 3)
+	last := events.until(t, "2", named("2"))[2]
+	do(t, q, "XDEL", "P:events", last.ID)
+	events.kill(t)
+	events.until(t, "the report", named(EventMissed))
+	publish(t, q, 3, 4)
+	events.until(t, "3", named("3"))
+}
+
 // kill breaks the connection.
 func (p *tape) kill(t *testing.T) {
 	t.Helper()

@@ -19,6 +19,7 @@ func (s *shift) renewLocks(ctx context.Context) {
 	every := s.cfg.Lock / 4
 	timer := time.NewTimer(every)
 	defer timer.Stop()
+	failed := false
 	for {
 		select {
 		case <-ctx.Done():
@@ -29,10 +30,14 @@ func (s *shift) renewLocks(ctx context.Context) {
 		case <-timer.C:
 		}
 		next := every
-		if err := s.extend(ctx, s.runsBefore(time.Now().Add(-every))); err != nil {
-			s.cfg.Log.Warn("locks of jobs not renewed, trying again", "queue", s.queue, "error", err)
+		err := s.extend(ctx, s.runsBefore(time.Now().Add(-every)))
+		if err != nil {
 			next = every / 4
+			if !failed {
+				s.cfg.Log.Warn("locks of jobs not renewed, trying again", "queue", s.queue, "error", err)
+			}
 		}
+		failed = err != nil
 		timer.Reset(next)
 	}
 }

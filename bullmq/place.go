@@ -85,10 +85,10 @@ func (p *place) compare(s streamInfo, before streamID, read []Event) (lost int64
 		*p = place{}
 		return lost
 	case s.last.before(p.last) && s.length > 0 && s.first.before(oldest.next()):
-		// It begins where it did and has lost its end, as when a server has taken over that had not got all of it. The
-		// entries lost were read.
+		// It begins where it did and has lost its end: a server has taken over that had not got all of it. What was added
+		// there instead may be behind p.
 		p.last, p.count = s.last, s.added
-		return 0
+		return unknown
 	case s.last.before(p.last):
 		*p = place{oldest: s.first} // it was begun anew, by a clock that is behind
 		return unknown

@@ -96,7 +96,7 @@ func TestPlaceCompare(t *testing.T) {
 		"a replica took over that had less": {
 			place{last: at(12), count: 12, oldest: at(1)},
 			at(12), 0, whole,
-			0,
+			unknown,
 			place{last: at(10), count: 10, oldest: at(1)},
 		},
 		"resumed, nothing dropped": {

@@ -38,6 +38,7 @@ func (s *shift) watch(ctx context.Context) {
 
 // listen opens the connection and waits for wake-ups on it until it fails or ctx ends.
 func (s *shift) listen(ctx context.Context) error {
+	master := masterOf(s.client)
 	conn, release := s.client.Dedicate()
 	defer release()
 	defer conn.Close() // it has a name, and may be blocked: nobody else can use it
@@ -47,6 +48,8 @@ func (s *shift) listen(ctx context.Context) error {
 		default: // the next renewal of the lock finds it
 		}
 	}})
+	ctx, stop := whileMaster(ctx, s.client, master)
+	defer stop()
 	marker := s.keys.of(keyMarker)
 	b := conn.B()
 	// On a cluster the key of the first command chooses the node.
@@ -70,7 +73,7 @@ func (s *shift) listen(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return context.Cause(ctx)
 		case err := <-lost:
 			return errors.Join(errors.New("connection closed"), err)
 		case <-s.idle:
