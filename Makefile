@@ -3,7 +3,7 @@
 LINT_VERSION := $(shell cat .golangci-lint-version)
 LINT := .tools/golangci-lint-$(LINT_VERSION)
 
-.PHONY: help run build setup test check fuzz bench conformance
+.PHONY: help run build setup test check fuzz bench chaos conformance
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +34,9 @@ fuzz: ## run each fuzz test for FUZZTIME (10s)
 bench: ## run the benchmarks and the load of bench/
 	go test -run '^$$' -bench . -benchmem ./...
 	go -C bench test -run '^$$' -bench . ./...
+
+chaos: ## break each topology for 10 minutes while it works, and judge; FLAGS as of go run ./chaos -h
+	go run ./chaos -topology all -for 10m -photos 2000 -kills 50 $(FLAGS)
 
 conformance: ## run the official protocol suites RUNS (1) times; SUITES is a checkout of socketio/socket.io
 	@test -n "$(SUITES)" || { echo "say where the suites are: make conformance SUITES=<a checkout of socketio/socket.io>"; exit 2; }
