@@ -343,8 +343,7 @@ func TestAdd(t *testing.T) {
 		},
 	}
 	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
+		t.Run(test.name, func(t *testing.T) { // at once: the table has times
 			q := newQueue(t, QueueConfig{})
 			if test.before != nil {
 				test.before(t, q)
