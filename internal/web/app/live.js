@@ -5,8 +5,11 @@ import { hear, look, sync } from './assets.js';
 
 const POLL = 10_000; // milliseconds between two questions while there is no connection
 
-/** state is "connecting" (at first), "live" or "away"; a "change" event says that it is another. */
-export const live = Object.assign(new EventTarget(), { state: 'connecting' });
+/**
+ * state is "connecting" (at first), "live" or "away"; serviceAway is since when the AI service is away, or ''. A "change"
+ * event says that one of them is another.
+ */
+export const live = Object.assign(new EventTarget(), { state: 'connecting', serviceAway: '' });
 
 /** Events of the server's as they come: a CustomEvent of the event's name, its argument in detail. */
 export const events = new EventTarget();
@@ -24,6 +27,7 @@ export function start() {
   socket = connect({
     auth: () => ({ token: session.token, since }),
     onConnect: () => {
+      live.serviceAway = ''; // else the server says so next
       become('live');
       look();
     },
@@ -32,10 +36,16 @@ export function start() {
     onEvent: (name, event) => {
       if (name === 'asset_processed') since = event.timestamp;
       if (name === 'asset_resync') look();
+      else if (name === 'ai_service') serviceIs(event);
       else hear(name, event);
       events.dispatchEvent(new CustomEvent(name, { detail: event }));
     },
   });
+}
+
+function serviceIs({ status, since: at }) {
+  live.serviceAway = status === 'down' ? at : '';
+  live.dispatchEvent(new Event('change'));
 }
 
 /** Tries at once. */

@@ -25,6 +25,7 @@ paint(choice('theme', ''));
 const links = sections.map(({ path, label, admin }) => h('a', { href: path, data: { admin: admin ? 'yes' : 'no' } }, t(label)));
 const connection = h('span', { class: 'connection', data: { state: live.state } }, h('span', { class: 'word' }));
 const awayBanner = h('div', { class: 'banner', role: 'status', hidden: true });
+const serviceBanner = h('div', { class: 'banner', role: 'status', hidden: true });
 const endBanner = h('div', { class: 'banner', role: 'status', hidden: true });
 const main = h('main', { id: 'main', tabindex: -1 });
 
@@ -36,7 +37,7 @@ document.body.prepend(
     h('span', { class: 'push' }),
     connection,
     h('button', { class: 'button quiet square', type: 'button', 'aria-label': t('menu.label'), popovertarget: 'menu' }, icon('menu'))),
-  awayBanner, endBanner, main);
+  awayBanner, serviceBanner, endBanner, main);
 document.body.append(menu());
 
 showConnection();
@@ -89,6 +90,12 @@ function showConnection() {
     awayBanner.hidden = true;
     announce(t('live.back'));
   }
+  if (live.serviceAway) {
+    serviceBanner.replaceChildren(icon('clock'), h('span', {}, t('live.serviceAway', { time: clock(live.serviceAway) })));
+  } else if (!serviceBanner.hidden && live.state === 'live') {
+    announce(t('live.serviceBack'));
+  }
+  serviceBanner.hidden = !live.serviceAway;
 }
 
 function tellEnding() {

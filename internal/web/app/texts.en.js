@@ -31,6 +31,9 @@ export const texts = {
   'live.reconnect': 'Try now',
   'live.back': 'Connected again.',
 
+  'live.serviceAway': 'The AI service has been away since {time}. Photos wait, and are analysed when it is back.',
+  'live.serviceBack': 'The AI service is back.',
+
   'toast.region': 'Messages',
   'toast.close': 'Dismiss',
 
@@ -142,7 +145,7 @@ export const texts = {
   'asset.about': 'About this photo',
   'asset.category': 'Category',
   'asset.size': '{width} × {height} pixels',
-  'asset.added': 'Added {time}',
+  'asset.added': 'Added',
   'asset.job': 'Job {id}',
 
   'field.title': 'Details',

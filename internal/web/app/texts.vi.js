@@ -30,6 +30,9 @@ export const texts = {
   'live.reconnect': 'Thử ngay',
   'live.back': 'Đã kết nối lại.',
 
+  'live.serviceAway': 'Dịch vụ AI vắng mặt từ {time}. Ảnh sẽ chờ và được phân tích khi dịch vụ trở lại.',
+  'live.serviceBack': 'Dịch vụ AI đã trở lại.',
+
   'toast.region': 'Thông báo',
   'toast.close': 'Đóng thông báo',
 
@@ -141,7 +144,7 @@ export const texts = {
   'asset.about': 'Về ảnh này',
   'asset.category': 'Loại',
   'asset.size': '{width} × {height} điểm ảnh',
-  'asset.added': 'Thêm {time}',
+  'asset.added': 'Thêm lúc',
   'asset.job': 'Tác vụ {id}',
 
   'field.title': 'Chi tiết',

@@ -15,14 +15,14 @@ const TONES = { high: 'good', medium: 'warn', low: 'bad' };
 export function fields(save) {
   let asset;
   const rows = NAMES.map((name) => field(name, save));
-  const acceptAll = h('button', { class: 'button small', type: 'button', onclick: () => accept() }, icon('accept'), t('field.acceptAll'));
+  const acceptAll = h('button', { class: 'button small', type: 'button', onclick: () => accept() }, icon('accept'), t('field.acceptAll'), h('kbd', { 'aria-hidden': 'true' }, 'A'));
   const element = h('section', { class: 'panel', 'aria-labelledby': 'fields-title' },
     h('div', { class: 'panel-head' }, h('h2', { id: 'fields-title' }, t('field.title')), acceptAll),
     h('dl', { class: 'fields' }, rows.map((row) => row.element)));
 
   /** What was recognised and is not accepted yet. */
   function open() {
-    const found = NAMES.filter((name) => asset.aiMetadata?.[name]?.value && !asset.details?.[name]);
+    const found = NAMES.filter((name) => asset?.aiMetadata?.[name]?.value && !asset.details?.[name]);
     return Object.fromEntries(found.map((name) => [name, asset.aiMetadata[name].value]));
   }
 
@@ -39,7 +39,7 @@ export function fields(save) {
     edit: () => rows.find((row) => !asset.details?.[row.name])?.edit() ?? rows[0].edit(),
     show(shown) {
       asset = shown;
-      acceptAll.hidden = Object.keys(open()).length === 0;
+      acceptAll.hidden = Object.keys(open()).length < 2; // one has its own button
       for (const row of rows) row.show(asset);
     },
   };

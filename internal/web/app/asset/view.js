@@ -88,8 +88,8 @@ export function open(main, { params: { id } }) {
           original.width && h('span', { class: 'number' }, t('asset.size', { width: original.width, height: original.height })),
           h('span', { class: 'dim' }, [original.mimeType?.replace('image/', '').toUpperCase(), original.bytes && bytes(original.bytes)].filter(Boolean).join(' · ')),
           h('a', { href: pictureURL(original.url), target: '_blank', rel: 'noopener' }, t('asset.open'))),
-        h('dt', {}, h('time', { datetime: asset.createdAt }, t('asset.added', { time: ago(asset.createdAt) }))),
-        h('dd', { class: 'dim' }, moment(asset.createdAt)));
+        h('dt', {}, t('asset.added')),
+        h('dd', {}, h('time', { datetime: asset.createdAt }, moment(asset.createdAt)), h('span', { class: 'dim' }, ago(asset.createdAt))));
     }
   }
 

@@ -30,7 +30,7 @@ export function intake(preset) {
     pick,
     element: h('div', { class: 'intake' },
       h('label', { class: 'label', for: 'category' }, t('intake.category')), select,
-      h('button', { class: 'button camera', type: 'button', onclick: () => camera.click() }, icon('camera'), t('intake.camera')),
+      h('button', { class: 'button square camera', type: 'button', 'aria-label': t('intake.camera'), title: t('intake.camera'), onclick: () => camera.click() }, icon('camera')),
       h('button', { class: 'button primary', type: 'button', onclick: pick }, icon('upload'), t('intake.pick')),
       files, camera),
   };
