@@ -83,7 +83,7 @@ func build(ctx context.Context, dir, topology string, race bool) (programs, erro
 	}
 	run := func(dir string, args ...string) error {
 		cmd := exec.CommandContext(ctx, "go", args...)
-		cmd.Dir = dir
+		cmd.Dir, cmd.Cancel = dir, func() error { return cmd.Process.Signal(os.Interrupt) } // it then clears up after itself
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, out)
 		}
