@@ -94,7 +94,7 @@ func (f *fleet) work(t *testing.T, part int, during func(*testing.T)) {
 	for n, u := range f.users {
 		uploads.Go(func() {
 			random := rand.New(rand.NewPCG(uint64(part), uint64(n)))
-			for photo := 0; photo < each || !over.Load(); photo++ {
+			for photo := 0; (photo < each || !over.Load()) && !t.Failed(); photo++ {
 				if !f.session(t, u, part, random) {
 					return
 				}
@@ -111,7 +111,7 @@ func startFleet(t *testing.T) *fleet {
 	t.Cleanup(f.http.CloseIdleConnections)
 	redis, mongo := testenv.StartRedis(t), os.Getenv(mongotest.ServerVar)
 	if mongo == "" {
-		mongo = mongotest.Start(t)
+		mongo = mongotest.StartForMany(t)
 	}
 	shared := []string{
 		"LOUPE_HOST=127.0.0.1", "REDIS_URL=" + redis, "MONGODB_URI=" + mongotest.Database(t, mongo),
