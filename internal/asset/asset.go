@@ -25,6 +25,10 @@ type Asset struct {
 	Original  Image
 	Processed *Image // what the analysis made of it; only URL is always known
 
+	// DuplicateOf is the latest asset with the same photo that the owner had when this one was created. It may be gone
+	// since, and two that are created at the same moment need not know of each other.
+	DuplicateOf string
+
 	Analysis *Analysis // last analysis, or the last failure
 	Details  *Details  // the owner's own values; no analysis ever writes them
 

@@ -155,6 +155,7 @@ type Query struct {
 	Status       Status    // "" for all
 	Category     string    // "" for all
 	UpdatedAfter time.Time // zero for all; strictly after
+	SHA256       string    // of the original as Image has it; "" for all
 	Limit        int       // 1 to MaxPage; beyond, the nearest of them
 	Cursor       string    // Page.Next of the page before; "" for the first
 }

@@ -21,6 +21,7 @@ type assetJSON struct {
 	Images    imagesJSON     `json:"images"`
 	Analysis  *analysisJSON  `json:"aiMetadata,omitempty"`
 	Details   *asset.Details `json:"details,omitempty"`
+	Duplicate string         `json:"duplicateOf,omitempty"`
 	JobID     string         `json:"jobId"`
 	Run       int            `json:"run"`
 	CreatedAt isoTime        `json:"createdAt"`
@@ -64,7 +65,7 @@ func showAsset(a asset.Asset) assetJSON {
 	shown := assetJSON{
 		ID: a.ID, UserID: a.Owner, Category: a.Category, Status: a.Status,
 		Images:  imagesJSON{Original: showImage(a.Original)},
-		Details: a.Details, JobID: a.JobID, Run: a.Run,
+		Details: a.Details, Duplicate: a.DuplicateOf, JobID: a.JobID, Run: a.Run,
 		CreatedAt: isoTime(a.CreatedAt), UpdatedAt: isoTime(a.UpdatedAt),
 	}
 	if a.Processed != nil {

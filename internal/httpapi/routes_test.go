@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"image/color"
 	"net/http"
 	"net/url"
 	"strings"
@@ -303,7 +304,7 @@ func TestIdempotencyKey(t *testing.T) {
 	s := newServer(t, nil)
 	bearer := token(t, auth.User{ID: alice})
 	header := http.Header{"Idempotency-Key": {"one upload"}}
-	answers := make([]answer, 20)
+	answers := make([]answer, 50)
 	var wait sync.WaitGroup
 	for i := range answers {
 		wait.Go(func() { answers[i] = s.upload(t, bearer, header, category, photo()) })
@@ -314,9 +315,43 @@ func TestIdempotencyKey(t *testing.T) {
 			t.Fatalf("%d %s differs from %s", a.status, a.body, answers[0].body)
 		}
 	}
+	var list struct{ Items []struct{ ID string } }
+	s.do(t, http.MethodGet, "/api/assets", bearer, nil, nil).decode(t, &list)
+	counts, err := s.jobs.Counts(t.Context())
+	if err != nil || len(list.Items) != 1 || counts.Waiting != 1 {
+		t.Errorf("%d assets, jobs %+v, %v: want one of each", len(list.Items), counts, err)
+	}
+	other := field{name: "image", file: "photo.jpg", value: string(drawn(color.Black))}
+	s.upload(t, bearer, header, category, other).expect(t, http.StatusConflict, "CONFLICT")
 	s.upload(t, bearer, header, field{name: "category", value: "lego"}, photo()).expect(t, http.StatusConflict, "CONFLICT")
 	s.upload(t, bearer, http.Header{"Idempotency-Key": {strings.Repeat("k", 256)}}, category, photo()).
 		expect(t, http.StatusBadRequest, "VALIDATION_ERROR")
+}
+
+// A photo that the owner has uploaded before is taken, and says so.
+func TestDuplicateOf(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, nil)
+	bearer := token(t, auth.User{ID: alice})
+	duplicateOf := func(bearer, id string) any {
+		t.Helper()
+		var shown map[string]any
+		s.do(t, http.MethodGet, "/api/assets/"+id, bearer, nil, nil).decode(t, &shown)
+		return shown["duplicateOf"]
+	}
+	first, _ := s.submit(t, bearer)
+	second, _ := s.submit(t, bearer)
+	if got := duplicateOf(bearer, first); got != nil {
+		t.Errorf("the first is a duplicate of %v", got)
+	}
+	if got := duplicateOf(bearer, second); got != first {
+		t.Errorf("the second is a duplicate of %v, want %s", got, first)
+	}
+	stranger := token(t, auth.User{ID: bob})
+	theirs, _ := s.submit(t, stranger)
+	if got := duplicateOf(stranger, theirs); got != nil {
+		t.Errorf("another user's is a duplicate of %v", got)
+	}
 }
 
 func TestServiceRoutes(t *testing.T) {

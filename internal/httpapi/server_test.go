@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"image"
+	"image/color"
 	"image/jpeg"
 	"io"
 	"log/slog"
@@ -285,17 +286,23 @@ var category = field{name: "category", value: "sneaker"}
 func photo() field { return field{name: "image", file: "photo.jpg", value: string(aPhoto())} }
 
 // aPhoto is a small JPEG.
-var aPhoto = sync.OnceValue(func() []byte {
+var aPhoto = sync.OnceValue(func() []byte { return drawn(color.White) })
+
+// drawn returns a small JPEG with a pixel of that colour.
+func drawn(c color.Color) []byte {
 	picture := image.NewRGBA(image.Rect(0, 0, 32, 24))
 	for i := range picture.Pix {
 		picture.Pix[i] = byte(i * 7)
+	}
+	for i := range 8 * 8 {
+		picture.Set(i%8, i/8, c)
 	}
 	var b bytes.Buffer
 	if err := jpeg.Encode(&b, picture, nil); err != nil {
 		panic(err)
 	}
 	return b.Bytes()
-})
+}
 
 // submit uploads a photo and returns the id of its asset and job.
 func (s *server) submit(t *testing.T, bearer string) (assetID, jobID string) {

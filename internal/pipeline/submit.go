@@ -87,6 +87,7 @@ func (p *Pipeline) Submit(ctx context.Context, owner, category string, photo Pho
 		ID: photo.assetID, Owner: owner, Category: category, Status: asset.Draft,
 		Original: photo.image, Run: 1, CreatedAt: now, UpdatedAt: now,
 	}
+	a.DuplicateOf = p.duplicate(ctx, a)
 	existing, err := p.create(ctx, &a, photo, key)
 	if err != nil {
 		p.removeImage(ctx, photo.image.Key)
@@ -113,6 +114,19 @@ func (p *Pipeline) Submit(ctx context.Context, owner, category string, photo Pho
 		p.Observe.Submitted()
 	}
 	return Receipt{a.ID, a.JobID, asset.Processing}, nil
+}
+
+// duplicate returns the owner's latest asset with the same photo, "" if there is none. It is a courtesy: whatever is wrong
+// with it, the photo is taken.
+func (p *Pipeline) duplicate(ctx context.Context, a asset.Asset) string {
+	page, err := p.Assets.List(ctx, asset.Query{Owner: a.Owner, SHA256: a.Original.SHA256, Limit: 1})
+	if err != nil {
+		p.Log.WarnContext(ctx, "duplicates not looked for", "error", err)
+	}
+	if len(page.Items) == 0 {
+		return ""
+	}
+	return page.Items[0].ID
 }
 
 // KeyLifetime is how long an idempotency key stands for its upload.

@@ -122,6 +122,7 @@ func testRoundTrip(t *testing.T, w *world) {
 		a.Original.URL = "https://example.com/ü?a=1&b=2"
 		a.Original.Bytes = 1 << 40
 		a.Processed = &asset.Image{Key: "p", URL: "https://example.com/p.png"}
+		a.DuplicateOf = asset.NewID()
 		a.Analysis = &asset.Analysis{
 			Brand: field(hostile), Model: field("m"), Colorway: field("c"),
 			ProcessedAt: base.Add(time.Millisecond), Error: hostile, FailedAt: base.Add(2 * time.Millisecond),
@@ -185,16 +186,23 @@ func testListFilters(t *testing.T, w *world) {
 	late := w.create(t, func(a *asset.Asset) {
 		a.Status, a.Category, a.UpdatedAt = asset.Active, "lego", base.Add(time.Millisecond)
 	})
+	other := w.create(t, func(a *asset.Asset) {
+		a.Status, a.Category, a.Original.SHA256 = asset.Archived, "camera", "cd"
+	})
 	for _, c := range []struct {
 		query asset.Query
 		want  int
 	}{
-		{asset.Query{}, 3},
+		{asset.Query{}, 4},
+		{asset.Query{SHA256: other.Original.SHA256}, 1},
+		{asset.Query{SHA256: late.Original.SHA256}, 3},
+		{asset.Query{SHA256: late.Original.SHA256, Status: asset.Active, Category: "lego"}, 1},
+		{asset.Query{SHA256: "ef"}, 0},
 		{asset.Query{Status: asset.Active}, 2},
 		{asset.Query{Category: "lego"}, 1},
 		{asset.Query{Category: "lego", Status: asset.Failed}, 0},
 		{asset.Query{UpdatedAfter: base}, 1},
-		{asset.Query{UpdatedAfter: base.Add(-time.Millisecond)}, 3},
+		{asset.Query{UpdatedAfter: base.Add(-time.Millisecond)}, 4},
 		{asset.Query{UpdatedAfter: late.UpdatedAt}, 0},
 	} {
 		c.query.Owner, c.query.Limit = w.owner, 10

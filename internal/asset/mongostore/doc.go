@@ -28,6 +28,7 @@
 //	  loupe: {
 //	    run: 1,
 //	    details: {brand: "Nike"},       // the owner's own values
+//	    duplicateOf: ObjectId("…"),     // an asset with the same photo, absent without one
 //	    eventPending: true,             // absent once the event was sent
 //	    write: ObjectId("…"),           // names the last Create or Transition
 //	    timeline: [{at: ISODate("…"), event: "started", attempt: 1}, …]

@@ -112,6 +112,7 @@ func (d document) asset() asset.Asset {
 		a.UpdatedAt = a.CreatedAt
 	}
 	a.EventPending, _ = d.at("loupe.eventPending").BooleanOK()
+	a.DuplicateOf = d.id("loupe.duplicateOf")
 	return a
 }
 

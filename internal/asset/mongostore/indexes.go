@@ -27,6 +27,8 @@ var (
 	assetIndexes = []index{
 		// List: an owner's assets, newest first.
 		{"loupe_newest", "userId -createdAt -_id"},
+		// List: those with one photo.
+		{"loupe_photo", "userId images.original.sha256 -createdAt -_id"},
 		// Unfinished: by status in the order of _id; the job id passes over the drafts of others without reading them.
 		{"loupe_unfinished", "status _id processingJobId"},
 		{"loupe_event_pending", "loupe.eventPending _id"},

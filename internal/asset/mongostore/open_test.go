@@ -153,7 +153,7 @@ func names(t *testing.T, assets *mongo.Collection) []string {
 	return names
 }
 
-var ours = []string{"_id_", "loupe_event_pending", "loupe_finished", "loupe_newest", "loupe_unfinished"}
+var ours = []string{"_id_", "loupe_event_pending", "loupe_finished", "loupe_newest", "loupe_photo", "loupe_unfinished"}
 
 func testIndexes(t *testing.T, server string) {
 	uri := mongotest.Database(t, server)

@@ -51,6 +51,9 @@ func (s *Store) Create(ctx context.Context, a asset.Asset, log ...asset.Entry) e
 		e.put("loupe.details.colorway", some(a.Details.Colorway))
 	}
 	e.put("loupe.eventPending", some(a.EventPending))
+	if a.DuplicateOf != "" {
+		e.put("loupe.duplicateOf", key(a.DuplicateOf))
+	}
 	e.put("loupe.write", write)
 	e.log(log)
 
@@ -108,6 +111,9 @@ func (s *Store) List(ctx context.Context, q asset.Query) (asset.Page, error) {
 	}
 	if q.Category != "" {
 		filter["category"] = q.Category
+	}
+	if q.SHA256 != "" {
+		filter["images.original.sha256"] = q.SHA256
 	}
 	if !q.UpdatedAfter.IsZero() {
 		filter["updatedAt"] = bson.M{"$gt": q.UpdatedAfter}

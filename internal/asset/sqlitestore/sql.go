@@ -11,6 +11,8 @@ var (
 	getSQL string
 	//go:embed sql/list.sql
 	listSQL string
+	//go:embed sql/list_equal.sql
+	listEqualSQL string
 	//go:embed sql/delete.sql
 	deleteSQL string
 	//go:embed sql/unfinished.sql

@@ -74,9 +74,12 @@ func (s *Store) List(ctx context.Context, q asset.Query) (asset.Page, error) {
 		after = q.UpdatedAfter.UnixMilli()
 	}
 	limit := min(max(q.Limit, 1), asset.MaxPage)
+	statement, args := listSQL, []any{q.Owner, before, beforeID, string(q.Status), q.Category, after, limit + 1}
+	if q.SHA256 != "" {
+		statement, args = listEqualSQL, append(args, q.SHA256)
+	}
 	var page asset.Page
-	_, err := s.db.Query(ctx, collect(&page.Items), listSQL,
-		q.Owner, before, beforeID, string(q.Status), q.Category, after, limit+1)
+	_, err := s.db.Query(ctx, collect(&page.Items), statement, args...)
 	if err == nil && len(page.Items) > limit {
 		page.Items = page.Items[:limit]
 		last := page.Items[limit-1]
@@ -173,7 +176,11 @@ func encode(a asset.Asset) ([]any, error) {
 			values = append(values, string(text))
 		}
 	}
-	return append(values, a.JobID, a.Run, a.CreatedAt.UnixMilli(), a.UpdatedAt.UnixMilli(), a.EventPending), nil
+	var duplicateOf any
+	if a.DuplicateOf != "" {
+		duplicateOf = a.DuplicateOf
+	}
+	return append(values, a.JobID, a.Run, a.CreatedAt.UnixMilli(), a.UpdatedAt.UnixMilli(), a.EventPending, duplicateOf), nil
 }
 
 // decode reads the columns of an asset, in their order.
@@ -181,10 +188,14 @@ func decode(row sqlitedb.Row) (asset.Asset, error) {
 	var a asset.Asset
 	var parts [4]*string
 	var created, updated int64
+	var duplicateOf *string
 	err := row.Scan(&a.ID, &a.Owner, &a.Category, &a.Status, &parts[0], &parts[1], &parts[2], &parts[3],
-		&a.JobID, &a.Run, &created, &updated, &a.EventPending)
+		&a.JobID, &a.Run, &created, &updated, &a.EventPending, &duplicateOf)
 	if err != nil {
 		return a, err
+	}
+	if duplicateOf != nil {
+		a.DuplicateOf = *duplicateOf
 	}
 	a.CreatedAt, a.UpdatedAt = millis(created), millis(updated)
 	for i, part := range []any{&a.Original, &a.Processed, &a.Analysis, &a.Details} {

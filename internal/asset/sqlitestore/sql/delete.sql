@@ -5,4 +5,4 @@
 
 DELETE FROM assets
 WHERE id = ?1 AND owner = ?2
-RETURNING id, owner, category, status, original, processed, analysis, details, job_id, run, created_at, updated_at, event_pending
+RETURNING id, owner, category, status, original, processed, analysis, details, job_id, run, created_at, updated_at, event_pending, duplicate_of

@@ -4,7 +4,7 @@
 -- ?4 status, '' for all  ?5 category, '' for all  ?6 updated_at, only later ones  ?7 how many
 -- Returns the columns as package sqlitestore decodes them.
 
-SELECT id, owner, category, status, original, processed, analysis, details, job_id, run, created_at, updated_at, event_pending
+SELECT id, owner, category, status, original, processed, analysis, details, job_id, run, created_at, updated_at, event_pending, duplicate_of
 FROM assets
 WHERE owner = ?1 AND (created_at, id) < (?2, ?3)
   AND (?4 = '' OR status = ?4) AND (?5 = '' OR category = ?5) AND updated_at > ?6
