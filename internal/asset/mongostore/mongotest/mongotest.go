@@ -30,9 +30,9 @@ func Start(t testing.TB) string {
 	return start(t)
 }
 
-// StartForMany is [Start] for tests with thousands of assets. FerretDB has an index on _id, but looks at it only if
-// nothing else is asked of a document, and even then with an expression that is not the index's: it reads the whole
-// collection for each change. The server here looks a document up by its _id, as every MongoDB does.
+// StartForMany is [Start] for tests with thousands of assets. FerretDB makes the indexes that it is asked for, but reads
+// the whole collection for almost every command: it looks for an _id only if nothing else is asked of a document, and then
+// with an expression that is not the index's. The server here uses its indexes on _id and userId, as a MongoDB would.
 func StartForMany(t testing.TB) string {
 	t.Helper()
 	const module = "github.com/FerretDB/FerretDB"
@@ -55,8 +55,14 @@ func StartForMany(t testing.TB) string {
 		check(os.WriteFile(file, []byte(strings.ReplaceAll(string(text), from, to)), 0o600))
 	}
 	check(os.CopyFS(copied, os.DirFS(ferret(t, "list", "-m", "-f", "{{.Dir}}", module))))
-	edit("collection.go", "params.Filter.Len() == 1", "params.Filter.Len() >= 1")
-	edit("metadata/metadata.go", `"->'$._id'"`, "`->\"_id\"`")
+	edit("collection.go", `params.Filter.Len() == 1`, `params.Filter.Len() >= 1`)
+	edit("collection.go", `v, _ := params.Filter.Get("_id")`, `name := "_id"
+		if !params.Filter.Has(name) {
+			name = "userId"
+		}
+		v, _ := params.Filter.Get(name)`)
+	edit("collection.go", "(` WHERE %s = ?`, metadata.IDColumn)", "(` WHERE %s->%q = ?`, metadata.DefaultColumn, name)")
+	edit("metadata/metadata.go", `"->'$._id'"`, `"->\"_id\""`)
 
 	mod := filepath.Join(dir, "go.mod")
 	for _, name := range []string{"go.mod", "go.sum"} {
