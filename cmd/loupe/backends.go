@@ -34,6 +34,7 @@ type backends struct {
 	served   image.Store // images that this server serves itself, or nil
 	queue    queue.Queue
 	jobs     queue.Admin
+	gate     queue.Gate
 	rooms    func(*socketio.Namespace) socketio.Adapter // nil: within the process
 	analyzer pipeline.Analyzer                          // of a worker
 
@@ -162,7 +163,7 @@ func (b *backends) openQueue(ctx context.Context, c *config) error {
 		if err != nil {
 			return err
 		}
-		b.queue, b.jobs = jobs, jobs
+		b.queue, b.jobs, b.gate = jobs, jobs, jobs
 		b.closers = append(b.closers, jobs.Close)
 		where := fmt.Sprintf("%s (%s)", strings.Join(options.InitAddress, ","), client.Mode())
 		b.checks = append(b.checks, httpapi.Check{Name: "queue", Backend: "redis", Ping: jobs.Ping})
@@ -179,7 +180,7 @@ func (b *backends) openQueue(ctx context.Context, c *config) error {
 		}
 		config.Sole = true
 		jobs := sqlitequeue.New(b.db, config, b.log)
-		b.queue, b.jobs = jobs, jobs
+		b.queue, b.jobs, b.gate = jobs, jobs, jobs
 		b.checks = append(b.checks, httpapi.Check{Name: "queue", Backend: "sqlite", Ping: b.db.Ping})
 		b.plays("queue", "sqlite", databasePath(c), "REDIS_URL is not set")
 		b.plays("rooms", "process", "in this process", "REDIS_URL is not set")

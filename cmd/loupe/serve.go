@@ -145,12 +145,13 @@ func open(ctx context.Context, c *config, log *slog.Logger) (*server, error) {
 		Missed: func(ctx context.Context, owner string, since time.Time, deliver func([]pipeline.Event, bool)) error {
 			return s.pipeline.Missed(ctx, owner, since, deliver)
 		},
+		Greeting: func() []pipeline.Event { return s.pipeline.Greeting() },
 	})
 
 	metrics := telemetry.NewMetrics()
 	s.recent = overview.New(overview.Config{Counts: s.jobs.Counts})
 	s.pipeline = pipeline.New(pipeline.Config{
-		Assets: s.assets, Ledger: s.ledger, Images: s.images, Queue: s.queue, Jobs: s.jobs, Analyzer: s.analyzer, Notifier: s.live, Log: log,
+		Assets: s.assets, Ledger: s.ledger, Images: s.images, Queue: s.queue, Jobs: s.jobs, Gate: s.gate, Analyzer: s.analyzer, Notifier: s.live, Log: log,
 		Categories: c.categories, ImageLimits: image.Limits{MaxBytes: c.maxUpload}, MaxAttempts: c.attempts,
 		FailOnOutage: c.outage == "fail", ReconcileEvery: c.reconcileEvery, ManyProcesses: c.redisURL != "" && c.mongoURI != "",
 		Observe: pipeline.Observer{
@@ -169,11 +170,14 @@ func open(ctx context.Context, c *config, log *slog.Logger) (*server, error) {
 			},
 			Repaired: metrics.Repaired,
 			Stale:    metrics.Skipped,
+			Service:  func(now pipeline.Service) { s.live.Announce(now.Notice()) },
 		},
 	})
 	s.measure(metrics, s.jobs)
 
-	api := httpapi.Config{Log: log, Metrics: metrics.Handler(), Checks: s.checks, Observe: metrics.Request}
+	api := httpapi.Config{
+		Log: log, Metrics: metrics.Handler(), Checks: s.checks, Service: s.pipeline.Service, Observe: metrics.Request,
+	}
 	if c.hasRole("api") {
 		api.Pipeline, api.Assets, api.Jobs, api.Auth = s.pipeline, s.assets, s.jobs, verifier
 		api.Images, api.Realtime, api.Web, api.OpenAPI = s.served, s.live, web.New(webConfig(c)), loupe.OpenAPI
@@ -242,6 +246,24 @@ func (s *server) measure(metrics *telemetry.Metrics, jobs queue.Admin) {
 	})
 	metrics.Gauge("loupe_oldest_waiting_seconds", "Age of the job that has waited longest.",
 		func() float64 { return counts().OldestWaiting.Seconds() })
+	metrics.Gauge("loupe_ai_up", "1 while jobs go to the AI service, 0 while they wait for it.", func() float64 {
+		if s.pipeline.Service().Down {
+			return 0
+		}
+		return 1
+	})
+	metrics.Gauge("loupe_ai_down_seconds", "For how long jobs have waited for the AI service, 0 if they do not.", func() float64 {
+		if now := s.pipeline.Service(); now.Down {
+			return max(0, time.Since(now.Since).Seconds())
+		}
+		return 0
+	})
+	metrics.Gauge("loupe_ai_next_look_seconds", "Time until the AI service is looked at again, 0 while it is up.", func() float64 {
+		if now := s.pipeline.Service(); now.Down {
+			return max(0, time.Until(now.NextLook).Seconds())
+		}
+		return 0
+	})
 	metrics.Gauge("loupe_sockets", "Connected sockets.", func() float64 { return float64(s.live.Sockets()) })
 }
 
@@ -272,7 +294,7 @@ func (s *server) run(ctx context.Context, listener net.Listener) error {
 	group.Go(func() error {
 		defer close(drained)
 		if !slices.Contains(s.roles, "worker") {
-			return nil
+			return s.pipeline.WatchService(ctx)
 		}
 		return s.pipeline.Work(ctx)
 	})

@@ -17,7 +17,8 @@ func (a *api) healthz(w http.ResponseWriter, _ *http.Request) {
 // checkTimeout bounds the questions of one /readyz.
 const checkTimeout = 3 * time.Second
 
-// readyz names each back end and its state; 503 if one is down.
+// readyz names each back end and its state; 503 if one is down. The AI service is none of them: without it photos are
+// taken in, and wait.
 func (a *api) readyz(w http.ResponseWriter, r *http.Request) {
 	type state struct {
 		Name    string `json:"name"`
@@ -47,7 +48,30 @@ func (a *api) readyz(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Retry-After", strconv.Itoa(int(retryAfter.Seconds())))
 		}
 	}
-	writeJSON(w, status, map[string]any{"status": word, "checks": states})
+	writeJSON(w, status, struct {
+		Status  string     `json:"status"`
+		Checks  []state    `json:"checks"`
+		Service *aiService `json:"aiService,omitempty"`
+	}{word, states, a.aiService()})
+}
+
+// aiService is what /readyz says of the AI service.
+type aiService struct {
+	Status   string  `json:"status"` // "up", "unavailable" or "rate_limited"
+	Since    isoTime `json:"since,omitzero"`
+	NextLook isoTime `json:"nextLook,omitzero"`
+	Failures int     `json:"failures,omitempty"` // looks in vain
+}
+
+func (a *api) aiService() *aiService {
+	if a.Service == nil {
+		return nil
+	}
+	s := a.Service()
+	if !s.Down {
+		return &aiService{Status: "up"}
+	}
+	return &aiService{Status: s.Reason, Since: isoTime(s.Since), NextLook: isoTime(s.NextLook), Failures: s.Failures}
 }
 
 func (a *api) openapi(w http.ResponseWriter, _ *http.Request) {

@@ -31,9 +31,10 @@ type Config struct {
 	Web      http.Handler // serves webPatterns; nil: none
 	OpenAPI  []byte       // serves /openapi.yaml
 
-	Checks  []Check    // what /readyz asks
-	Process Process    // who answers
-	Sockets func() int // connected to this process. Default: none.
+	Checks  []Check                 // what /readyz asks
+	Service func() pipeline.Service // what /readyz says of the AI service; nil: nothing
+	Process Process                 // who answers
+	Sockets func() int              // connected to this process. Default: none.
 
 	MaxUpload   int64    // bytes of one photo. Default 10 MB (10,485,760).
 	MaxInflight int      // uploads at once; one more is answered 503. Default 256.

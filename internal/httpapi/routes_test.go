@@ -371,6 +371,18 @@ func TestServiceRoutes(t *testing.T) {
 	if a := well.do(t, http.MethodGet, "/readyz", "", nil, nil); a.status != http.StatusOK {
 		t.Errorf("readyz %d %s", a.status, a.body)
 	}
+	since := time.Date(2025, 12, 28, 10, 30, 0, 0, time.UTC)
+	for want, service := range map[string]pipeline.Service{
+		`"aiService":{"status":"up"}`: {},
+		`"aiService":{"status":"unavailable","since":"2025-12-28T10:30:00.000Z","nextLook":"2025-12-28T10:30:04.000Z","failures":2}`: {
+			Down: true, Reason: "unavailable", Since: since, NextLook: since.Add(4 * time.Second), Failures: 2,
+		},
+	} {
+		s := newServer(t, func(c *httpapi.Config) { c.Service = func() pipeline.Service { return service } })
+		if a := s.do(t, http.MethodGet, "/readyz", "", nil, nil); a.status != http.StatusOK || !bytes.Contains(a.body, []byte(want)) {
+			t.Errorf("readyz %d %s, want %s", a.status, a.body, want)
+		}
+	}
 	for _, path := range []string{"/metrics", "/openapi.yaml", "/"} {
 		if a := s.do(t, http.MethodGet, path, "", nil, nil); a.status != http.StatusOK || len(a.body) == 0 {
 			t.Errorf("%s answered %d", path, a.status)

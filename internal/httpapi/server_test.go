@@ -76,7 +76,7 @@ func newServer(t *testing.T, change func(*httpapi.Config)) *server {
 	assets, recent := sqlitestore.New(s.db), overview.New(overview.Config{Counts: s.jobs.Counts})
 	s.config = httpapi.Config{
 		Pipeline: pipeline.New(pipeline.Config{
-			Assets: assets, Ledger: assets, Images: images, Queue: s.jobs, Jobs: s.jobs, Analyzer: s, Notifier: nobody{}, Log: log,
+			Assets: assets, Ledger: assets, Images: images, Queue: s.jobs, Jobs: s.jobs, Gate: s.jobs, Analyzer: s, Notifier: nobody{}, Log: log,
 			Observe: pipeline.Observer{
 				Stored:    func(took time.Duration) { recent.Took(overview.Receive, took) },
 				Started:   func(waited time.Duration) { recent.Took(overview.Wait, waited) },

@@ -13,6 +13,7 @@ import (
 	"loupe/internal/auth"
 	"loupe/internal/pipeline"
 	"loupe/socketio"
+	"loupe/socketio/packet"
 )
 
 // maxPayload bounds a message of a client, in bytes. Apps of this service have nothing to say but their token.
@@ -29,6 +30,9 @@ type Config struct {
 
 	// Missed finds what an owner has missed since a moment; it is the pipeline's.
 	Missed func(ctx context.Context, owner string, since time.Time, deliver func(events []pipeline.Event, complete bool)) error
+
+	// Greeting is what a socket is told as soon as it is in its room. Default: nothing.
+	Greeting func() []pipeline.Event
 }
 
 // Server is the Socket.IO end of the pipeline.
@@ -61,6 +65,17 @@ func (s *Server) Close(ctx context.Context) error { return s.io.Close(ctx) }
 // Notify sends an event to the owner's sockets. That nobody is there is no error.
 func (s *Server) Notify(_ context.Context, owner string, e pipeline.Event) error {
 	return s.io.To(room(owner)).Emit(e.Name, e.Payload)
+}
+
+// Announce sends an event to all sockets of this process: what it is about every process finds out by itself.
+func (s *Server) Announce(e pipeline.Event) {
+	p, err := packet.EncodeEvent("/", packet.NoID, e.Name, []any{e.Payload}, 0)
+	if err == nil {
+		err = s.io.Local().Emit(&socketio.Emission{Packet: p, ID: packet.NoID})
+	}
+	if err != nil {
+		s.Log.Warn("event not announced", "event", e.Name, "error", err)
+	}
 }
 
 // room is where an owner's sockets are. Its name is made of the verified token alone: no client chooses a room.
@@ -129,6 +144,7 @@ func (s *Server) connected(socket *socketio.Socket) {
 	if !c.user.Expires.IsZero() {
 		socket.DisconnectAt(c.user.Expires)
 	}
+	defer s.greet(socket)
 	if c.since.IsZero() {
 		socket.Join(room(c.user.ID))
 		return
@@ -152,6 +168,18 @@ func (s *Server) connected(socket *socketio.Socket) {
 		s.Log.WarnContext(ctx, "missed events not found", "owner", c.user.ID, "error", err)
 		socket.Join(room(c.user.ID))
 		s.resync(socket, c)
+	}
+}
+
+// greet tells a socket what it has to know, whoever it belongs to.
+func (s *Server) greet(socket *socketio.Socket) {
+	if s.Greeting == nil {
+		return
+	}
+	for _, e := range s.Greeting() {
+		if err := socket.Emit(e.Name, e.Payload); err != nil {
+			return // it has gone again
+		}
 	}
 }
 

@@ -61,6 +61,7 @@ func connect(t *testing.T, url, transport string, authObject any) (<-chan string
 		Auth: authObject, Transport: transport, NoReconnect: true,
 		Handlers: map[string]client.Handler{
 			"asset_processed": hear("processed"), "asset_progress": hear("progress"), "asset_resync": hear("resync"),
+			"ai_service": hear("service"),
 		},
 	})
 	if err != nil {
@@ -111,6 +112,21 @@ func TestInvariant4EventsGoToTheOwnerAlone(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestEverybodyIsTold(t *testing.T) {
+	t.Parallel()
+	s, url := serve(t, nil)
+	alice, _ := connect(t, url, "websocket", map[string]string{"token": token(t, "alice", time.Hour)})
+	bob, _ := connect(t, url, "polling", map[string]string{"token": token(t, "bob", time.Hour)})
+	now := pipeline.Event{Name: pipeline.EventService, Payload: json.RawMessage(`{"status":"down"}`)}
+	s.Announce(now)
+	for _, told := range []<-chan string{alice, bob} {
+		expect(t, told, `service {"status":"down"}`)
+	}
+	s.Greeting = func() []pipeline.Event { return []pipeline.Event{now} }
+	late, _ := connect(t, url, "websocket", map[string]string{"token": token(t, "alice", time.Hour)})
+	expect(t, late, `service {"status":"down"}`)
 }
 
 func TestRefusals(t *testing.T) {

@@ -21,6 +21,7 @@ const (
 	EventProcessed = "asset_processed" // a run has ended; its payload is kept with the asset
 	EventProgress  = "asset_progress"  // on the way there
 	EventResync    = "asset_resync"    // too much was missed: list the assets instead
+	EventService   = "ai_service"      // the AI service went away, or is back; told to everybody
 )
 
 // What an EventProgress tells.

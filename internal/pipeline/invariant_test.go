@@ -238,7 +238,7 @@ func TestInvariant5OneJobPerRun(t *testing.T) {
 func TestInvariant6OutageBurnsNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
-	w.ai.health = errors.New("down")
+	w.ai.feels(failure(analyze.Unavailable))
 	w.ai.fails(failure(analyze.Unavailable))
 	w.work(t)
 	var ids []string
@@ -252,6 +252,7 @@ func TestInvariant6OutageBurnsNothing(t *testing.T) {
 		t.Errorf("asked %d times during the outage", n)
 	}
 	w.ai.answers(nil)
+	w.ai.feels(nil)
 	for _, id := range ids {
 		w.untilStatus(t, id, asset.Active)
 		job := w.untilJob(t, asset.JobID(id, 1), queue.Completed)

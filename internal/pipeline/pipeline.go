@@ -29,7 +29,8 @@ type Config struct {
 	Images   image.Store
 	Queue    queue.Queue
 	Jobs     queue.Admin
-	Analyzer Analyzer // required by Run of a worker only
+	Gate     queue.Gate // required by Work and WatchService only
+	Analyzer Analyzer   // required by Work only
 	Notifier Notifier
 	Log      *slog.Logger
 
@@ -64,6 +65,7 @@ type Observer struct {
 	Finished  func(status asset.Status, sinceUpload time.Duration) // a run ended
 	Repaired  func(what string)                                    // the reconciler mended something
 	Stale     func()                                               // a result came too late and changed nothing
+	Service   func(s Service)                                      // the AI service went away, or is back
 }
 
 // Pipeline does the work. It is safe for concurrent use.
@@ -86,7 +88,7 @@ func New(c Config) *Pipeline {
 	if c.ReconcileEvery == 0 {
 		c.ReconcileEvery = time.Minute
 	}
-	return &Pipeline{Config: c, running: running{cancel: make(map[string]context.CancelCauseFunc)}, stamps: newStamps()}
+	return &Pipeline{Config: c, running: running{cancel: make(map[string]context.CancelCauseFunc)}, outage: outage{nudged: make(chan struct{}, 1)}, stamps: newStamps()}
 }
 
 // ValidCategory reports whether a photo may be of that category.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"loupe/internal/analyze"
@@ -18,6 +19,14 @@ func (p *Pipeline) Work(ctx context.Context) error {
 	if p.Analyzer == nil {
 		return errors.New("pipeline: a worker needs an analyzer")
 	}
+	if _, err := p.readGate(ctx); err != nil { // a process that starts during an outage begins with what is known of it
+		p.Log.WarnContext(ctx, "gate of the queue cannot be read", "error", err)
+	}
+	watching, stop := context.WithCancel(ctx)
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer stop()
+	group.Go(func() { _ = p.WatchService(watching) }) // it returns nil
 	return p.Queue.Consume(ctx, p)
 }
 
@@ -31,6 +40,7 @@ func (p *Pipeline) Process(ctx context.Context, job queue.Job) error {
 	p.running.add(job.ID, cancel)
 	defer p.running.remove(job.ID)
 
+	t := p.outage.beginTrial()
 	a, err := p.begin(ctx, job)
 	if err != nil || a == nil {
 		return err
@@ -43,12 +53,15 @@ func (p *Pipeline) Process(ctx context.Context, job queue.Job) error {
 		AssetID: a.ID, JobID: job.ID, RequestID: fmt.Sprintf("%s.%d", job.ID, job.Starts),
 	})
 	took := time.Since(started)
+	t.ended = started.Add(took)
 	p.observeAttempt(ctx, err, took)
+	if answers(err) {
+		p.answered(ctx, job.ID, t)
+	}
 	if err != nil {
 		p.Log.WarnContext(ctx, "attempt failed", "job", job.ID, "attempt", job.Attempt, "of", job.MaxAttempts, "took", took, "error", err)
-		return p.attemptFailed(ctx, *a, job, err, took)
+		return p.attemptFailed(ctx, *a, job, t, err, took)
 	}
-	p.outage.over(job.ID)
 	return p.succeed(ctx, *a, job, result, took)
 }
 
@@ -224,20 +237,21 @@ const (
 )
 
 // attemptFailed decides what becomes of a failed attempt, by the class of its error.
-func (p *Pipeline) attemptFailed(ctx context.Context, a asset.Asset, job queue.Job, err error, took time.Duration) error {
+func (p *Pipeline) attemptFailed(ctx context.Context, a asset.Asset, job queue.Job, t trial, err error, took time.Duration) error {
 	sentence := sentenceSpent
 	if failure, ok := errors.AsType[*analyze.Error](err); ok {
-		switch failure.Class {
-		case analyze.Permanent:
+		switch {
+		case failure.Class == analyze.Permanent:
 			if err := p.fail(ctx, a, job.Attempt, sentenceRefused, took); err != nil {
 				return err
 			}
 			return queue.Permanent(err)
-		case analyze.RateLimited:
-			return &queue.PostponeError{After: failure.RetryAfter, Err: err}
-		case analyze.Unavailable:
-			if !p.FailOnOutage && !p.blamesPhoto(ctx, job) {
-				return &queue.PostponeError{After: p.outage.pause(), Err: err}
+		case failure.Class == analyze.RateLimited:
+			return p.rateLimited(ctx, failure.RetryAfter, err)
+		case p.FailOnOutage: // anything else spends an attempt
+		case failure.Class == analyze.Unavailable, t.let && failure.Status == 0:
+			if blame, back := p.unavailable(ctx, job, t, err); !blame {
+				return back
 			}
 		}
 	} else {

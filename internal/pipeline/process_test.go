@@ -73,7 +73,7 @@ func TestWhatBecomesOfAnAttempt(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, nil)
 			w.FailOnOutage = c.failOnOutage
-			w.ai.health = errors.New("down")
+			w.ai.feels(&analyze.Error{Class: analyze.Permanent, Status: 404}) // it cannot be asked
 			w.ai.answers(func(context.Context, analyze.Request) (analyze.Result, error) {
 				err := c.answers[min(w.ai.questions(), len(c.answers))-1]
 				if err != nil {

@@ -45,6 +45,7 @@ type (
 		asset.Ledger
 	}
 	jobs interface {
+		queue.Gate
 		queue.Queue
 		queue.Admin
 	}
@@ -93,7 +94,7 @@ func newWorldOn(t *testing.T, open func(*testing.T) (assets, jobs), change func(
 		told: &recorder{changed: make(chan struct{})},
 	}
 	config := pipeline.Config{
-		Assets: w.assets, Ledger: w.assets, Images: images, Queue: w.jobs, Jobs: w.jobs, Analyzer: w.ai, Notifier: w.told, Log: newLog(t),
+		Assets: w.assets, Ledger: w.assets, Images: images, Queue: w.jobs, Jobs: w.jobs, Gate: w.jobs, Analyzer: w.ai, Notifier: w.told, Log: newLog(t),
 	}
 	if change != nil {
 		change(&config)
@@ -105,15 +106,20 @@ func newWorldOn(t *testing.T, open func(*testing.T) (assets, jobs), change func(
 // work runs the worker until the test ends, or until the returned function is called.
 func (w *world) work(t *testing.T) (stop func()) {
 	t.Helper()
-	return w.consume(t, w.Pipeline)
+	return background(t, w.Work)
 }
 
 // consume runs a worker with that handler until the test ends, or until the returned function is called.
 func (w *world) consume(t *testing.T, h queue.Handler) (stop func()) {
 	t.Helper()
+	return background(t, func(ctx context.Context) error { return w.jobs.Consume(ctx, h) })
+}
+
+func background(t *testing.T, run func(context.Context) error) (stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- w.jobs.Consume(ctx, h) }()
+	go func() { done <- run(ctx) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -229,6 +235,13 @@ func (f *fakeAI) Health(context.Context) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.health
+}
+
+// feels makes the service answer that when it is asked for its health.
+func (f *fakeAI) feels(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.health = err
 }
 
 func (f *fakeAI) questions() int {
