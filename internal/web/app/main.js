@@ -5,14 +5,18 @@ import { clock, language, languages, t } from './i18n.js';
 import * as keys from './keys.js';
 import { live, reconnect, start as connect, stop as disconnect } from './live.js';
 import { go, reopen, start as route } from './router.js';
-import { session, start as signIn, use, end as signOut } from './session.js';
+import { session, start as signIn, use, end as signOut, endsSoon } from './session.js';
 import { choice, choose, server } from './settings.js';
 import { act, announce } from './toast.js';
 import { clear } from './assets.js';
+import * as asset from './asset/view.js';
+import * as collection from './collection/view.js';
+import { resume } from './collection/uploads.js';
 
+// Views that everybody needs come with the frame, so that they are there without a connection; others when they are seen.
 const routes = [
-  { path: /^\/$/, load: () => import('./collection/view.js') },
-  { path: /^\/assets\/(?<id>[0-9a-f]{24})$/, load: () => import('./asset/view.js') },
+  { path: /^\/$/, load: () => collection },
+  { path: /^\/assets\/(?<id>[0-9a-f]{24})$/, load: () => asset },
 ];
 
 const sections = [{ path: '/', label: 'nav.photos' }];
@@ -30,7 +34,7 @@ const endBanner = h('div', { class: 'banner', role: 'status', hidden: true });
 const main = h('main', { id: 'main', tabindex: -1 });
 
 document.body.prepend(
-  h('a', { class: 'button primary skip', href: '#main' }, t('nav.skip')),
+  h('a', { class: 'button primary skip', href: '#main', onclick: (event) => { event.preventDefault(); main.focus(); } }, t('nav.skip')),
   h('header', { class: 'header' },
     h('a', { class: 'brand', href: '/' }, h('img', { src: '/app/icon.svg', alt: '', width: 26, height: 26 }), t('app.name')),
     h('nav', { 'aria-label': t('nav.label') }, links),
@@ -48,6 +52,10 @@ keys.bind([
   { key: 'z', label: 'key.undo', run: act },
 ]);
 
+addEventListener('hashchange', () => { // a token that is handed over to the open page
+  if (location.hash.startsWith('#token=')) location.reload();
+});
+
 session.addEventListener('ended', askForToken);
 session.addEventListener('ending', tellEnding);
 session.addEventListener('change', showUser);
@@ -58,6 +66,8 @@ else askForToken();
 function begin() {
   connect();
   route(routes, main);
+  resume();
+  if (endsSoon()) tellEnding();
 }
 
 /** What is seen belongs to the user who is signed in, and to nobody else. */
@@ -126,6 +136,7 @@ function askForToken() {
     if (again) {
       connect();
       reopen();
+      resume();
     } else {
       begin();
     }
@@ -136,7 +147,7 @@ function askForToken() {
     h('div', { class: 'actions' },
       session.token && h('button', { class: 'button', type: 'button', onclick: () => { dialog.close(); dialog.remove(); } }, t('session.later')),
       h('button', { class: 'button primary' }, t('session.in'))));
-  const dialog = h('dialog', { id: 'sign-in', 'aria-labelledby': 'sign-in-title', oncancel: (event) => !session.token && event.preventDefault() },
+  const dialog = h('dialog', { id: 'sign-in', 'aria-labelledby': 'sign-in-title', onclose: () => dialog.isConnected && !session.token && dialog.showModal() },
     h('h2', { id: 'sign-in-title' }, t('session.title')), form);
   document.body.append(dialog);
   dialog.showModal();

@@ -1,5 +1,7 @@
 // Addresses and views. A view's module exports open(main, {params, query}), which fills main and returns a function that
 // ends it. Every link within the app is an ordinary link; the router takes the click.
+import { h } from './dom.js';
+import { icon } from './icons.js';
 import { t } from './i18n.js';
 
 let routes = [];
@@ -7,7 +9,7 @@ let main;
 let close = () => {};
 let current = 0; // the navigation that counts: a view that loads for too long finds another in its place
 
-/** Starts with the routes, [{path: RegExp, load: () => import(…)}], in an element, on the present address. */
+/** Starts with the routes, [{path: RegExp, load: () => view or its promise}], in an element, on the present address. */
 export function start(given, element) {
   routes = given;
   main = element;
@@ -58,17 +60,30 @@ async function show() {
   const mine = ++current;
   const found = find(location.pathname) ?? find('/');
   const { scroll } = history.state ?? {};
-  const view = await found.route.load();
+  let view;
+  try {
+    view = await found.route.load();
+  } catch {
+    view = { open: broken };
+  }
   if (mine !== current) return;
   close();
   main.replaceChildren();
   main.className = '';
   close = view.open(main, { params: found.params, query: new URLSearchParams(location.search) }) ?? (() => {});
   scrollTo(0, scroll ?? 0);
+  // After a navigation the focus is where the view has put it, or on its heading, so that it is heard.
+  if (mine > 1 && !main.contains(document.activeElement)) (main.querySelector('h1') ?? main).focus({ preventScroll: true });
   dispatchEvent(new Event('loupe:view'));
 }
 
-/** Gives the page its title and, after a navigation, the focus to its heading, so that it is heard. */
+/** A view whose modules could not be loaded. */
+function broken(main) {
+  main.append(h('div', { class: 'empty', role: 'alert' }, icon('offline'), h('h1', { tabindex: -1 }, t('view.broken')),
+    h('button', { class: 'button', type: 'button', onclick: () => location.reload() }, icon('retry'), t('collection.again'))));
+}
+
+/** Names the page. */
 export function title(text) {
   document.title = `${text} · ${t('app.name')}`;
 }

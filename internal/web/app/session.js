@@ -32,8 +32,8 @@ export function use(token) {
     expires: claims.exp ? claims.exp * 1000 : Infinity,
   });
   keep(token);
-  watch();
   session.dispatchEvent(new Event('change'));
+  watch();
   return true;
 }
 
@@ -64,13 +64,16 @@ export function end() {
   session.dispatchEvent(new Event('ended'));
 }
 
+/** Whether the session will end soon. */
+export const endsSoon = () => session.expires - Date.now() <= EARLY;
+
 // Timers are bounded to about 24 days, and sleep with the machine: each looks again.
 function watch() {
   clearTimeout(timer);
   const left = session.expires - Date.now();
   if (left <= 0) {
     renew();
-  } else if (left <= EARLY) {
+  } else if (endsSoon()) {
     if (server.local) renew();
     else session.dispatchEvent(new Event('ending'));
     timer = setTimeout(watch, left);

@@ -13,6 +13,7 @@ export const texts = {
   'theme.light': 'Light',
   'theme.dark': 'Dark',
   'time.now': 'just now',
+  'view.broken': 'This page could not be loaded',
 
   'session.title': 'Sign in',
   'session.help': 'Paste a token for this server. Whoever runs it can make one:',

@@ -12,6 +12,7 @@ export const texts = {
   'theme.light': 'Sáng',
   'theme.dark': 'Tối',
   'time.now': 'vừa xong',
+  'view.broken': 'Không tải được trang này',
 
   'session.title': 'Đăng nhập',
   'session.help': 'Dán mã truy cập của máy chủ này. Người vận hành có thể tạo mã:',

@@ -226,7 +226,6 @@ export function open(main, { params: { id } }) {
 
   show();
   load();
-  heading.focus({ preventScroll: true });
   return () => {
     ended.abort();
     clearInterval(tick);

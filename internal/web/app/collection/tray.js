@@ -29,6 +29,9 @@ setInterval(() => {
 }, 1000);
 
 let working = false;
+let leaving;
+
+const LEAVES = 5_000; // milliseconds after which a tray that has nothing to tell goes by itself
 
 function paint() {
   frame = 0;
@@ -57,6 +60,13 @@ function paint() {
   close.hidden = !over;
   if (working && over && all.length > 0) announce(text);
   working = !over;
+  clearTimeout(leaving);
+  if (over && bad === 0) leaving = setTimeout(leave, LEAVES);
+}
+
+function leave() {
+  if (tray.matches(':hover, :focus-within')) leaving = setTimeout(leave, LEAVES);
+  else tidy();
 }
 
 function element(upload) {

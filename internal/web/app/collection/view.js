@@ -1,5 +1,5 @@
 // The collection: filters, the grid, and the ways in for new photos.
-import { arrange, h, set, setText } from '../dom.js';
+import { arrange, h, set } from '../dom.js';
 import { icon } from '../icons.js';
 import { t } from '../i18n.js';
 import { bind } from '../keys.js';
@@ -80,9 +80,8 @@ export function open(main, { query }) {
   photos.settle();
   show();
   if (list.state === 'new') list.more();
-  if (!left || !photos.focus(left)) heading.focus({ preventScroll: true });
+  if (left) photos.focus(left);
   left = '';
-  setText(heading, t('collection.title'));
 
   return () => {
     unbind();
