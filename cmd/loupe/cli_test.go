@@ -274,8 +274,17 @@ func TestDemo(t *testing.T) {
 	if code := <-ended; code != exitOK {
 		t.Errorf("exit code %d", code)
 	}
-	for _, want := range []string{"Loupe listens on http://127.0.0.1:", "sneaker.jpg", "camera.jpg", "colorway", `asset_processed {"event":"asset_processed"`} {
-		if !strings.Contains(out.String(), want) {
+	for _, want := range []string{
+		`Loupe listens on http://127\.0\.0\.1:\d+\.`,
+		`assets    sqlite   \S+/loupe\.db +MONGODB_URI is not set`,
+		`images    disk     \S+/images +CLOUDINARY_URL is not set`,
+		`queue     sqlite   \S+/loupe\.db +REDIS_URL is not set`,
+		`rooms     process  in this process +REDIS_URL is not set`,
+		`analyzer  builtin  in this process +AI_SERVICE_URL is not set`,
+		`sneaker\.jpg  active, colorway .*`,
+		`camera\.jpg   asset_processed {"event":"asset_processed".*`,
+	} {
+		if !regexp.MustCompile("(?m)^" + want + "$").MatchString(out.String()) {
 			t.Errorf("no %q in:\n%s", want, out.String())
 		}
 	}

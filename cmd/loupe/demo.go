@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"text/tabwriter"
 
 	"golang.org/x/sync/errgroup"
 
@@ -35,9 +36,13 @@ func demoCommand() *command {
 func demo(ctx context.Context, in *invocation) error {
 	log := telemetry.NewLogger(in.stderr, "text", slog.LevelWarn)
 	address := make(chan string, 1)
+	ready := func(url string, report []backend) {
+		printReport(in.stdout, url, report)
+		address <- url
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		return serve(ctx, in.config, log, func(url string) { address <- url })
+		return serve(ctx, in.config, log, ready)
 	})
 	group.Go(func() error {
 		select {
@@ -50,6 +55,16 @@ func demo(ctx context.Context, in *invocation) error {
 	return group.Wait()
 }
 
+// printReport says where the server is, and which back end plays each role.
+func printReport(w io.Writer, url string, report []backend) {
+	fmt.Fprintf(w, "Loupe listens on %s.\n\n", url)
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, b := range report {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", b.role, b.name, b.where, b.why)
+	}
+	table.Flush()
+}
+
 func showSamples(ctx context.Context, in *invocation, url string) error {
 	api, err := newAPIClient(in.config, url, auth.User{ID: localUser})
 	if err != nil {
@@ -59,7 +74,7 @@ func showSamples(ctx context.Context, in *invocation, url string) error {
 		samplePhoto("sneaker.jpg", "sneaker", sample.Sneaker()),
 		samplePhoto("camera.jpg", "camera", sample.Camera()),
 	}
-	fmt.Fprintf(in.stdout, "Loupe listens on %s. Submitting two sample photos:\n\n", url)
+	fmt.Fprint(in.stdout, "\nSubmitting two sample photos:\n\n")
 	board := newBoard(in.stdout, photos)
 	board.terminal = false // a transcript, step by step, is the point here
 	if err := submit(ctx, api, photos, &narrator{board: board}); err != nil {

@@ -40,7 +40,7 @@ func serveCommand() *command {
 				return usagef("takes no arguments; settings are environment variables")
 			}
 			log := telemetry.NewLogger(in.stderr, in.config.logForm(in.stderr), slog.LevelInfo)
-			return serve(ctx, in.config, log, func(string) {})
+			return serve(ctx, in.config, log, func(string, []backend) {})
 		},
 	}
 }
@@ -61,8 +61,9 @@ const (
 	connectionGrace = 5 * time.Second
 )
 
-// serve runs the server until ctx ends and everything has drained. ready is called with the address when it listens.
-func serve(ctx context.Context, c *config, log *slog.Logger, ready func(url string)) error {
+// serve runs the server until ctx ends and everything has drained. ready is called with the address when it listens, and
+// with the back ends.
+func serve(ctx context.Context, c *config, log *slog.Logger, ready func(url string, report []backend)) error {
 	if err := c.checkRoles(); err != nil {
 		return err
 	}
@@ -89,7 +90,7 @@ func serve(ctx context.Context, c *config, log *slog.Logger, ready func(url stri
 	for _, b := range s.report {
 		log.Info(b.role, "backend", b.name, "where", b.where, "why", b.why)
 	}
-	ready(c.publicURL)
+	ready(c.publicURL, s.report)
 	return s.run(ctx, listener)
 }
 
