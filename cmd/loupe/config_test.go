@@ -144,9 +144,14 @@ func TestRedisURLs(t *testing.T) {
 		"localhost:6379":                             "must begin with redis://",
 		"redis://":                                   "names no host",
 		"unix://run/redis.sock":                      "names no socket",
-		"redis://host/zero":                          "no number",
-		"redis://user:hush@host:63x":                 "invalid port",
-		"redis://user:hu sh@host":                    "invalid userinfo",
+		"redis://host/zero":                          "number of a database",
+		"redis://user:hush@host:63x":                 "is no URL",
+		"redis://user:hu sh@host":                    "is no URL",
+		"redis://user:hu/sh@host":                    "is no URL",
+		"redis://user:hu#sh@host":                    "is no URL",
+		"redis://host:12/hush@host":                  "number of a database",
+		"redis://host?hush@host":                     "has a parameter that is none of addr, master_set",
+		"redis://host?master_name=main":              "has a parameter that is none of addr, master_set",
 		"redis://user:hush@host:6379?dial_timeout=x": "dial timeout",
 	} {
 		_, err := redisOptions(text)

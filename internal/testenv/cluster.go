@@ -22,26 +22,44 @@ type RedisNode struct {
 	port    string
 	busPort string
 	dir     string
+	flags   []string
 }
 
 // Restart starts the node again after its end. What it knew of the cluster it knows still.
 func (n *RedisNode) Restart(t testing.TB) {
 	t.Helper()
-	n.Process = Start(t, exec.CommandContext(t.Context(), "redis-server",
+	n.Process = Start(t, exec.CommandContext(t.Context(), "redis-server", append([]string{
 		"--bind", "127.0.0.1", "--port", n.port, "--dir", n.dir, "--save", "", "--appendonly", "no",
-		"--cluster-enabled", "yes", "--cluster-port", n.busPort, "--cluster-node-timeout", "2000"))
+		"--cluster-enabled", "yes", "--cluster-port", n.busPort, "--cluster-node-timeout", "2000",
+	}, n.flags...)...))
 	n.Line(t, "Ready to accept connections")
 }
 
-// StartRedisCluster starts a Redis Cluster of three nodes without replicas, in memory only.
-func StartRedisCluster(t testing.TB) []*RedisNode {
+// StartRedisCluster starts a Redis Cluster of three nodes without replicas, in memory only. The flags are for each.
+func StartRedisCluster(t testing.TB, flags ...string) []*RedisNode {
+	t.Helper()
+	return startRedisCluster(t, nil, flags)
+}
+
+// StartTLSRedisCluster is [StartRedisCluster] over TLS.
+func StartTLSRedisCluster(t testing.TB, a *Authority, flags ...string) []*RedisNode {
+	t.Helper()
+	return startRedisCluster(t, a, flags)
+}
+
+func startRedisCluster(t testing.TB, a *Authority, flags []string) []*RedisNode {
 	t.Helper()
 	Need(t, Redis)
 	nodes := make([]*RedisNode, clusterNodes)
 	const slots = 16384
 	for i := range nodes {
-		n := &RedisNode{port: strconv.Itoa(FreePort(t)), busPort: strconv.Itoa(FreePort(t)), dir: t.TempDir()}
+		n := &RedisNode{port: strconv.Itoa(FreePort(t)), busPort: strconv.Itoa(FreePort(t)), dir: t.TempDir(), flags: flags}
 		n.Address = net.JoinHostPort("127.0.0.1", n.port)
+		if a != nil {
+			port := strconv.Itoa(FreePort(t))
+			n.Address = net.JoinHostPort("127.0.0.1", port)
+			n.flags = append(a.RedisFlags(port), flags...)
+		}
 		n.Restart(t)
 		n.say(t, fmt.Sprintf("CLUSTER ADDSLOTSRANGE %d %d", i*slots/clusterNodes, (i+1)*slots/clusterNodes-1))
 		n.say(t, fmt.Sprintf("CLUSTER SET-CONFIG-EPOCH %d", i+1))
@@ -66,7 +84,7 @@ func StartRedisCluster(t testing.TB) []*RedisNode {
 // say sends a command and returns what is answered.
 func (n *RedisNode) say(t testing.TB, command string) string {
 	t.Helper()
-	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", n.Address)
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", net.JoinHostPort("127.0.0.1", n.port))
 	if err != nil {
 		t.Fatal(err)
 	}
