@@ -17,9 +17,10 @@ import { resume } from './collection/uploads.js';
 const routes = [
   { path: /^\/$/, load: () => collection },
   { path: /^\/assets\/(?<id>[0-9a-f]{24})$/, load: () => asset },
+  { path: /^\/console$/, load: () => import('./console/view.js') },
 ];
 
-const sections = [{ path: '/', label: 'nav.photos' }];
+const sections = [{ path: '/', label: 'nav.photos' }, { path: '/console', label: 'nav.console', admin: true }];
 
 const signedIn = await signIn();
 let begun = session.user; // whose things are seen
