@@ -34,7 +34,15 @@ var listening = regexp.MustCompile(`listening.*(http://127\.0\.0\.1:\d+)`)
 // when the test ends, and must then end well.
 func serve(t *testing.T, dataDir string, env ...string) server {
 	t.Helper()
-	cmd := exec.Command(testenv.BuildLoupe(t), "serve")
+	s := launch(t, testenv.BuildLoupe(t), dataDir, env...)
+	t.Cleanup(func() { s.Stop(t) })
+	return s
+}
+
+// launch starts a binary as serve does, and lets it end as it will.
+func launch(t *testing.T, binary, dataDir string, env ...string) server {
+	t.Helper()
+	cmd := exec.Command(binary, "serve")
 	cmd.Env = append([]string{
 		"PATH=" + os.Getenv("PATH"),
 		"TMPDIR=" + os.TempDir(),
@@ -44,7 +52,6 @@ func serve(t *testing.T, dataDir string, env ...string) server {
 		"LOUPE_BACKOFF=50ms",
 	}, env...)
 	p := testenv.Start(t, cmd)
-	t.Cleanup(func() { p.Stop(t) })
 	line := p.Line(t, "listening")
 	match := listening.FindStringSubmatch(line)
 	if match == nil {

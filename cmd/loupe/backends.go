@@ -150,7 +150,7 @@ func seldom(every time.Duration, ping func(context.Context) error) func(context.
 func (b *backends) openQueue(ctx context.Context, c *config) error {
 	config := queue.Config{
 		Concurrency: c.concurrency, Attempts: c.attempts, Backoff: c.backoff, Timeout: c.jobTimeout,
-		Grace: jobGrace, KeepDone: c.keepCompleted, KeepFailed: c.keepFailed,
+		Grace: jobGrace, Lease: c.lease, KeepDone: c.keepCompleted, KeepFailed: c.keepFailed,
 	}
 	switch {
 	case c.redisURL != "":

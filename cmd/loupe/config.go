@@ -33,6 +33,7 @@ type config struct {
 	concurrency, attempts int
 	backoff               time.Duration
 	jobTimeout, aiTimeout time.Duration
+	lease                 time.Duration
 	keepCompleted         time.Duration
 	keepFailed            time.Duration
 	maxUpload             int64
@@ -79,6 +80,7 @@ var settings = []setting{
 	{name: "LOUPE_ATTEMPTS", fallback: "3", help: "tries of each job", read: whole(func(c *config) *int { return &c.attempts }, 1, 100)},
 	{name: "LOUPE_BACKOFF", fallback: "2s", help: "wait after the first failed attempt; doubles", read: duration(func(c *config) *time.Duration { return &c.backoff })},
 	{name: "LOUPE_JOB_TIMEOUT", fallback: "120s", help: "bound of one attempt", read: duration(func(c *config) *time.Duration { return &c.jobTimeout })},
+	{name: "LOUPE_LEASE", fallback: "30s", help: "after which the job of a silent worker is given to another", read: duration(func(c *config) *time.Duration { return &c.lease })},
 	{name: "LOUPE_AI_TIMEOUT", fallback: "90s", help: "bound of one question to the AI service", read: duration(func(c *config) *time.Duration { return &c.aiTimeout })},
 	{name: "LOUPE_KEEP_COMPLETED", fallback: "24h", help: "how long completed jobs are kept", read: duration(func(c *config) *time.Duration { return &c.keepCompleted })},
 	{name: "LOUPE_KEEP_FAILED", fallback: "168h", help: "how long dead letters are kept", read: duration(func(c *config) *time.Duration { return &c.keepFailed })},

@@ -154,7 +154,7 @@ func open(ctx context.Context, c *config, log *slog.Logger) (*server, error) {
 	s.pipeline = pipeline.New(pipeline.Config{
 		Assets: s.assets, Ledger: s.ledger, Images: s.images, Queue: s.queue, Jobs: s.jobs, Gate: s.gate, Analyzer: s.analyzer, Notifier: s.live, Log: log,
 		Categories: c.categories, ImageLimits: image.Limits{MaxBytes: c.maxUpload}, MaxAttempts: c.attempts,
-		FailOnOutage: c.outage == "fail", ReconcileEvery: c.reconcileEvery, ManyProcesses: c.redisURL != "" && c.mongoURI != "",
+		FailOnOutage: c.outage == "fail", ReconcileEvery: c.reconcileEvery, Grace: c.lease / 2, ManyProcesses: c.redisURL != "" && c.mongoURI != "",
 		Observe: pipeline.Observer{
 			Stored:    func(took time.Duration) { s.recent.Took(overview.Receive, took) },
 			Submitted: metrics.Accepted,

@@ -265,7 +265,7 @@ func TestReconcile(t *testing.T) {
 		t.Fatal(err)
 	}
 	now, err := s.config.Assets.Transition(t.Context(), id, asset.Change{
-		From: []asset.Status{asset.Processing}, JobID: job, At: asset.Now().Add(-pipeline.SettleGrace),
+		From: []asset.Status{asset.Processing}, JobID: job, At: asset.Now().Add(-s.config.Pipeline.Grace),
 	})
 	if err != nil {
 		t.Fatal(err, now)

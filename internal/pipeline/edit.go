@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"loupe/internal/asset"
+	"loupe/internal/failpoint"
 	"loupe/internal/queue"
 )
 
@@ -29,6 +30,7 @@ func (p *Pipeline) Retry(ctx context.Context, owner, id string) (Receipt, error)
 	if err != nil {
 		return Receipt{}, err
 	}
+	failpoint.Here("next run recorded")
 	if err := p.enqueue(ctx, a); err != nil {
 		p.undoRetry(ctx, before, a)
 		return Receipt{}, err

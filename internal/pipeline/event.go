@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"loupe/internal/asset"
+	"loupe/internal/failpoint"
 )
 
 // Event is something an owner's open apps are told.
@@ -115,6 +116,7 @@ func (p *Pipeline) announce(ctx context.Context, a asset.Asset, payload json.Raw
 		p.Log.WarnContext(ctx, "event not told, will be repeated", "asset", a.ID, "job", a.JobID, "error", err)
 		return
 	}
+	failpoint.Here("event told")
 	sent := false
 	_, err = p.Assets.Transition(ctx, a.ID, asset.Change{
 		From:         []asset.Status{asset.Active, asset.Partial, asset.Failed, asset.Archived},
@@ -124,6 +126,7 @@ func (p *Pipeline) announce(ctx context.Context, a asset.Asset, payload json.Raw
 	if err != nil && !gone(err) {
 		p.Log.WarnContext(ctx, "event told but not noted, will be repeated", "asset", a.ID, "job", a.JobID, "error", err)
 	}
+	failpoint.Here("event settled")
 }
 
 // announceAgain sends the stored event of the asset's last finished run.

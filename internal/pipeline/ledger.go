@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"loupe/internal/asset"
+	"loupe/internal/failpoint"
 	"loupe/internal/image"
 )
 
@@ -41,7 +42,10 @@ func KeepProcessed(ctx context.Context, images image.Store, ledger asset.Ledger,
 			return image.Info{}, fmt.Errorf("%w: note %s: %w", image.ErrStorage, key, err)
 		}
 	}
-	return images.Put(ctx, key, r)
+	failpoint.Here("processed picture noted")
+	info, err := images.Put(ctx, key, r)
+	failpoint.Here("processed picture stored")
+	return info, err
 }
 
 // removeImage removes a picture that no asset has any more. One that stays is removed by a later sweep.

@@ -39,6 +39,7 @@ type Config struct {
 	MaxAttempts    int           // as the queue has it, for the events told to clients. Default 3.
 	FailOnOutage   bool          // an AI service that is down spends attempts, as the seed has it. Default false: jobs wait.
 	ReconcileEvery time.Duration // Default 1 min.
+	Grace          time.Duration // the reconciler leaves alone what has changed within it: somebody is at work. Default 15 s.
 	ManyProcesses  bool          // others work on the same assets. Default false.
 	Observe        Observer      // Default: nobody.
 }
@@ -87,6 +88,9 @@ func New(c Config) *Pipeline {
 	}
 	if c.ReconcileEvery == 0 {
 		c.ReconcileEvery = time.Minute
+	}
+	if c.Grace == 0 {
+		c.Grace = 15 * time.Second
 	}
 	return &Pipeline{Config: c, running: running{cancel: make(map[string]context.CancelCauseFunc)}, outage: outage{nudged: make(chan struct{}, 1)}, stamps: newStamps()}
 }

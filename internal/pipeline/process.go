@@ -11,6 +11,7 @@ import (
 
 	"loupe/internal/analyze"
 	"loupe/internal/asset"
+	"loupe/internal/failpoint"
 	"loupe/internal/queue"
 )
 
@@ -45,6 +46,7 @@ func (p *Pipeline) Process(ctx context.Context, job queue.Job) error {
 	if err != nil || a == nil {
 		return err
 	}
+	failpoint.Here("attempt begun")
 	p.progress(ctx, *a, progressAnalyzing, job.Attempt, job.MaxAttempts, time.Time{})
 
 	started := time.Now()
@@ -58,6 +60,7 @@ func (p *Pipeline) Process(ctx context.Context, job queue.Job) error {
 	if answers(err) {
 		p.answered(ctx, job.ID, t)
 	}
+	failpoint.Here("photo analysed")
 	if err != nil {
 		p.Log.WarnContext(ctx, "attempt failed", "job", job.ID, "attempt", job.Attempt, "of", job.MaxAttempts, "took", took, "error", err)
 		return p.attemptFailed(ctx, *a, job, t, err, took)
@@ -288,6 +291,7 @@ func (p *Pipeline) retrying(ctx context.Context, a asset.Asset, job queue.Job, s
 	if err != nil {
 		p.Log.DebugContext(ctx, "retry not noted", "asset", a.ID, "error", err)
 	}
+	failpoint.Here("retry recorded")
 	p.progress(ctx, a, progressRetrying, job.Attempt, job.MaxAttempts, now.Add(job.RetryIn))
 }
 
@@ -384,6 +388,7 @@ func (p *Pipeline) finish(ctx context.Context, a asset.Asset, e ending) error {
 	if err != nil {
 		return storeTrouble(err)
 	}
+	failpoint.Here("result recorded")
 	if p.Observe.Finished != nil {
 		p.Observe.Finished(done.Status, at.Sub(a.CreatedAt))
 	}

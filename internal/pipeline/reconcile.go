@@ -13,31 +13,29 @@ import (
 // Reconciliation in pages of this many assets.
 const reconcilePage = 100
 
-// SettleGrace is how long an asset must have been left alone before the reconciler looks at it: whoever works on it
-// will have gone on by then. Looking earlier would do no harm, only work.
-const SettleGrace = 15 * time.Second
-
 // foreverAhead is beyond all that a clock can have been ahead: an asset that was changed in the future, because a clock
 // has been set back since, is not left alone until then.
 const foreverAhead = 100 * 365 * 24 * time.Hour
 
 // RunReconcile repairs at once and then every ReconcileEvery, until ctx ends. A process that starts alone knows that
-// nobody works on what it finds.
+// nobody works on what it finds; among others it leaves young assets alone at first, and looks again as soon as they are
+// not young any more.
 func (p *Pipeline) RunReconcile(ctx context.Context) error {
-	tick := time.NewTicker(p.ReconcileEvery)
-	defer tick.Stop()
+	next := time.NewTimer(min(p.Grace, p.ReconcileEvery))
+	defer next.Stop()
 	grace := time.Duration(0)
 	if p.ManyProcesses {
-		grace = SettleGrace
+		grace = p.Grace
 	}
-	for ; ; grace = SettleGrace {
+	for ; ; grace = p.Grace {
 		if err := p.Reconcile(ctx, grace); err != nil && ctx.Err() == nil {
 			p.Log.ErrorContext(ctx, "reconcile", "error", err)
 		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-next.C:
+			next.Reset(p.ReconcileEvery)
 		}
 	}
 }

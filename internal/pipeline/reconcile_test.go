@@ -105,7 +105,7 @@ func TestReconcileAfterTheClockWasSetBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Reconcile(t.Context(), pipeline.SettleGrace); err != nil {
+	if err := w.Reconcile(t.Context(), w.Grace); err != nil {
 		t.Fatal(err)
 	}
 	w.wantEnd(t, a.ID, asset.Active)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"loupe/internal/asset"
+	"loupe/internal/failpoint"
 	"loupe/internal/image"
 )
 
@@ -34,10 +35,12 @@ func (p *Pipeline) Receive(ctx context.Context, r io.Reader) (Photo, error) {
 	if err := p.note(ctx, assetID, key); err != nil {
 		return Photo{}, err
 	}
+	failpoint.Here("photo noted")
 	info, err := p.Images.Put(ctx, key, picture)
 	if err != nil {
 		return Photo{}, err
 	}
+	failpoint.Here("photo stored")
 	meta, stored := picture.Meta(), asset.Now()
 	if p.Observe.Stored != nil {
 		p.Observe.Stored(stored.Sub(received))
@@ -100,16 +103,19 @@ func (p *Pipeline) Submit(ctx context.Context, owner, category string, photo Pho
 		}
 	}
 
+	failpoint.Here("asset recorded")
 	if err := p.enqueue(ctx, a); err != nil {
 		if key == "" {
 			p.undoCreate(ctx, a)
 		}
 		return Receipt{}, err
 	}
+	failpoint.Here("job queued")
 	if err := p.markQueued(ctx, a); err != nil {
 		// The worker or the reconciler will do it: the job is on the queue.
 		p.Log.WarnContext(ctx, "asset queued but still a draft", "asset", a.ID, "error", err)
 	}
+	failpoint.Here("asset submitted")
 	if p.Observe.Submitted != nil && !existing {
 		p.Observe.Submitted()
 	}
@@ -141,6 +147,7 @@ func (p *Pipeline) create(ctx context.Context, a *asset.Asset, photo Photo, key 
 			if err := p.note(ctx, a.ID, photo.image.Key); err != nil {
 				return false, err
 			}
+			failpoint.Here("photo noted for a key")
 		}
 		a.JobID = asset.JobID(a.ID, a.Run)
 		err := p.Assets.Create(ctx, *a,

@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -51,30 +52,42 @@ func inInterop(cmd *exec.Cmd) *exec.Cmd {
 var (
 	mainRuns bool   // whether [Main] will remove buildDir
 	buildDir string // "" until something was built
+
+	builds struct {
+		sync.Mutex
+		binaries map[string]string // by tag
+	}
 )
 
 // BuildLoupe returns the path of our binary, built once for the whole test run, with the race detector if the test has
-// it. The package's TestMain must be [Main], which removes it.
-func BuildLoupe(t testing.TB) string {
+// it, and with those build tags. The package's TestMain must be [Main], which removes it.
+func BuildLoupe(t testing.TB, tags ...string) string {
 	t.Helper()
 	if !mainRuns {
 		t.Fatal("testenv.BuildLoupe wants testenv.Main in TestMain")
 	}
-	binary, err := buildLoupe()
+	binary, err := buildLoupe(strings.Join(tags, ","))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return binary
 }
 
-var buildLoupe = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "loupe")
-	if err != nil {
-		return "", err
+func buildLoupe(tags string) (string, error) {
+	builds.Lock()
+	defer builds.Unlock()
+	if binary := builds.binaries[tags]; binary != "" {
+		return binary, nil
 	}
-	buildDir = dir
-	binary := filepath.Join(dir, "loupe")
-	args := []string{"build", "-o", binary}
+	if buildDir == "" {
+		dir, err := os.MkdirTemp("", "loupe")
+		if err != nil {
+			return "", err
+		}
+		buildDir, builds.binaries = dir, make(map[string]string)
+	}
+	binary := filepath.Join(buildDir, "loupe-"+tags)
+	args := []string{"build", "-o", binary, "-tags", tags}
 	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
 		args = append(args, "-race")
 	}
@@ -83,5 +96,6 @@ var buildLoupe = sync.OnceValues(func() (string, error) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
+	builds.binaries[tags] = binary
 	return binary, nil
-})
+}
