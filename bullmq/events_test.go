@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -399,10 +397,10 @@ func TestEventsOfAFailover(t *testing.T) {
 	t.Parallel()
 	master := startOwnRedis(t, "--repl-diskless-sync-delay", "0")
 	replica := startOwnRedis(t, "--replicaof", "127.0.0.1", master.port)
-	sentinel, failover := startSentinel(t, master.port)
+	sentinel, failover := testenv.StartSentinel(t, master.port, 1)
 	client, err := rueidis.NewClient(rueidis.ClientOption{
 		InitAddress:  []string{sentinel},
-		Sentinel:     rueidis.SentinelOption{MasterSet: "events"},
+		Sentinel:     rueidis.SentinelOption{MasterSet: "main"},
 		DisableCache: true,
 	})
 	if err != nil {
@@ -428,21 +426,6 @@ func TestEventsOfAFailover(t *testing.T) {
 	failover.Line(t, "+switch-master")
 	publish(t, queue(connect(t, replica.addr())), 10, 20)
 	wantNumbers(t, events.until(t, "19", named("19")), 0, 20)
-}
-
-// startSentinel starts one that watches the master at this port and decides alone, and returns its address.
-func startSentinel(t *testing.T, master string) (string, *testenv.Process) {
-	t.Helper()
-	port, dir := strconv.Itoa(testenv.FreePort(t)), t.TempDir()
-	config := filepath.Join(dir, "sentinel.conf")
-	text := "bind 127.0.0.1\nport " + port + "\ndir " + dir + "\nsentinel monitor events 127.0.0.1 " + master + " 1\n" +
-		"sentinel down-after-milliseconds events 500\nsentinel failover-timeout events 2000\n"
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	process := testenv.Start(t, exec.CommandContext(t.Context(), "redis-server", config, "--sentinel"))
-	process.Line(t, "+slave slave")
-	return net.JoinHostPort("127.0.0.1", port), process
 }
 
 func TestEventsOnACluster(t *testing.T) {

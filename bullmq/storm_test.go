@@ -362,8 +362,7 @@ func sentinelFailover(t *testing.T) site {
 	for range 2 {
 		start("--replicaof", "127.0.0.1", master.port)
 	}
-	address, sentinel := startSentinel(t, master.port)
-	sentinel.Line(t, "+slave slave") // the other one
+	address, sentinel := testenv.StartSentinel(t, master.port, 2)
 	alone, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{address}, ForceSingleClient: true, DisableCache: true})
 	if err != nil {
 		t.Fatal(err)
@@ -371,7 +370,7 @@ func sentinelFailover(t *testing.T) site {
 	t.Cleanup(alone.Close)
 	harms := 0
 	return site{
-		client: rueidis.ClientOption{InitAddress: []string{address}, Sentinel: rueidis.SentinelOption{MasterSet: "events"}},
+		client: rueidis.ClientOption{InitAddress: []string{address}, Sentinel: rueidis.SentinelOption{MasterSet: "main"}},
 		harms:  2, every: 500 * time.Millisecond,
 		harm: func(t *testing.T, q *Queue) {
 			harms++
@@ -381,7 +380,7 @@ func sentinelFailover(t *testing.T) site {
 				return
 			}
 			eventually(t, "a replica to follow the new master", func() bool {
-				return alone.Do(t.Context(), alone.B().Arbitrary("SENTINEL", "FAILOVER", "events").Build()).Error() == nil
+				return alone.Do(t.Context(), alone.B().Arbitrary("SENTINEL", "FAILOVER", "main").Build()).Error() == nil
 			})
 			sentinel.Line(t, "+switch-master")
 		},

@@ -24,6 +24,23 @@ func StartRedis(t testing.TB) string {
 	return "redis://127.0.0.1:" + port
 }
 
+// StartSentinel starts a Redis Sentinel that watches the master at this port under the name main, decides alone, and knows
+// of so many replicas. It returns its address; a line with "+switch-master" tells of a failover.
+func StartSentinel(t testing.TB, master string, replicas int) (address string, sentinel *Process) {
+	t.Helper()
+	port, file := strconv.Itoa(FreePort(t)), filepath.Join(t.TempDir(), "sentinel.conf")
+	settings := "sentinel monitor main 127.0.0.1 " + master + " 1\n" +
+		"sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 2000\n"
+	if err := os.WriteFile(file, []byte(settings), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sentinel = Start(t, exec.CommandContext(t.Context(), "redis-server", file, "--sentinel", "--bind", "127.0.0.1", "--port", port))
+	for range replicas {
+		sentinel.Line(t, "+slave slave")
+	}
+	return "127.0.0.1:" + port, sentinel
+}
+
 // StartNode starts a script of interop/ in Node.js; the packages of interop/package.json are there for it.
 func StartNode(t testing.TB, script string, args ...string) *Process {
 	t.Helper()

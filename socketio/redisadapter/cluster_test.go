@@ -649,6 +649,42 @@ func TestRedisCluster(t *testing.T) {
 	}
 }
 
+// When Sentinels give a master's place to another server, messages go there; the old one, which goes on for some seconds as
+// if nothing had happened, is left at once.
+func TestFailover(t *testing.T) {
+	t.Parallel()
+	master, replica := startRedis(t), startRedis(t)
+	order := func(address string, command ...string) error {
+		client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{address}, DisableCache: true, ForceSingleClient: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		return client.Do(wiretest.Context(t), client.B().Arbitrary(command...).Build()).Error()
+	}
+	_, port, _ := net.SplitHostPort(master.addr)
+	if err := order(replica.addr, "REPLICAOF", "127.0.0.1", port); err != nil {
+		t.Fatal(err)
+	}
+	address, sentinel := testenv.StartSentinel(t, port, 1)
+	sentinels := &redis{addr: address}
+	options := rueidis.ClientOption{Sentinel: rueidis.SentinelOption{MasterSet: "main"}}
+	a := serve(t, sentinels, redisadapter.Config{Options: options}).ready(t)
+	b := serve(t, sentinels, redisadapter.Config{Options: options}).ready(t)
+	k := a.connect(t, "here")
+	b.Emit("before")
+	k.expect(t, "before ")
+
+	eventually(t, "a replica to take over", func() bool { return order(address, "SENTINEL", "FAILOVER", "main") == nil })
+	sentinel.Line(t, "+switch-master")
+	left := func() bool { return a.cluster.Stats().Outages > 0 && b.cluster.Stats().Outages > 0 }
+	eventually(t, "the old master to be left", left)
+	a.ready(t)
+	b.ready(t)
+	b.Emit("after")
+	k.expect(t, "after ")
+}
+
 // A client that is lent is used and not closed.
 func TestLentClient(t *testing.T) {
 	t.Parallel()

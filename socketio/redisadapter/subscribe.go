@@ -3,11 +3,13 @@ package redisadapter
 import (
 	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/redis/rueidis"
 )
@@ -154,11 +156,14 @@ func (c *Cluster) receive(ctx context.Context) (subscribed bool, err error) {
 		client = &made
 		l.client.Store(client)
 	}
-	conn, release := l.node(*client).Dedicate()
+	address, node := l.node(*client)
+	conn, release := node.Dedicate()
 	defer release()
 	defer conn.Close()
 	lost := conn.SetPubSubHooks(rueidis.PubSubHooks{OnMessage: func(m rueidis.PubSubMessage) { c.dispatch(ctx, m) }})
 	defer l.part()
+	look := time.NewTicker(nodeLook)
+	defer look.Stop()
 	for {
 		l.mu.Lock()
 		fresh, changed := l.adapters[l.joined:], l.changed
@@ -175,20 +180,31 @@ func (c *Cluster) receive(ctx context.Context) (subscribed bool, err error) {
 		case <-changed:
 		case err := <-lost:
 			return subscribed, cmp.Or(err, ErrAway)
+		case <-look.C:
+			if _, there := (*client).Nodes()[address]; !there && address != "" {
+				return subscribed, errReplaced
+			}
 		case <-ctx.Done():
 			return subscribed, ctx.Err()
 		}
 	}
 }
 
+// nodeLook is how often it is looked whether the server that was subscribed at is still one of those that messages come to.
+// A master that was replaced may live on for long, and its connections with it.
+const nodeLook = 200 * time.Millisecond
+
+var errReplaced = errors.New("another server has taken the place of this one")
+
 // node returns the server to subscribe at. Any node of a Redis Cluster will do; when one is lost it is the next's turn.
-func (l *link) node(client rueidis.Client) rueidis.Client {
+func (l *link) node(client rueidis.Client) (address string, node rueidis.Client) {
 	nodes := client.Nodes()
 	if len(nodes) == 0 {
-		return client
+		return "", client
 	}
 	l.turn++
-	return nodes[slices.Sorted(maps.Keys(nodes))[l.turn%len(nodes)]]
+	address = slices.Sorted(maps.Keys(nodes))[l.turn%len(nodes)]
+	return address, nodes[address]
 }
 
 // join subscribes adapters.
