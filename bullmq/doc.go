@@ -30,6 +30,8 @@
 // jobs start to the millisecond; and [QueueEvents] misses nothing.
 //
 // Redis 6.2 or later, or Valkey: a single server, Sentinels or a Cluster, whatever the client was made for. On a Cluster
-// the prefix must hold a hash tag ("{bull}"). The server must not evict keys (maxmemory-policy noeviction), and what a
-// crash of it may cost is up to its own settings (appendonly, appendfsync).
+// the prefix must hold a hash tag ("{bull}"); while its slot is moved the queue stands still. With Sentinels the client
+// should have a TopologyRefreshInterval. The server must not evict keys (maxmemory-policy noeviction), and what a crash of
+// it may cost is up to its own settings (appendonly, appendfsync). What a master had acknowledged and its replica has not
+// got is gone when that takes over: who cannot have that gives jobs an id and adds those again that are not there.
 package bullmq
