@@ -55,22 +55,23 @@ type outage struct {
 	asking  sync.Mutex // held while /health is asked because of an attempt
 
 	mu       sync.Mutex
-	gate     queue.Closure // as last seen
-	next     time.Time     // when the next look is due, if the gate is shut
-	told     bool          // whether it was told that the service is down
-	slots    int           // jobs at once, while coming back; 0: no bound
-	asked    time.Time     // when /health was last asked because of an attempt,
-	word     word          // and what came of it
-	answered time.Time     // when the service last answered a job
-	met      map[string]time.Time
-	last     meeting // the latest,
-	other    meeting // and the latest of another job
+	gate     queue.Closure      // as last seen
+	next     time.Time          // when the next look is due, if the gate is shut
+	told     bool               // whether it was told that the service is down
+	slots    int                // jobs at once, while coming back; 0: no bound
+	asked    time.Time          // when /health was last asked because of an attempt,
+	word     word               // and what came of it
+	answered time.Time          // when the service last answered a job
+	met      map[string]meeting // the latest of each job,
+	last     meeting            // of all,
+	other    meeting            // and of all but the job of last
 }
 
 // meeting is a job's meeting an unavailable service.
 type meeting struct {
-	job string
-	at  time.Time
+	job    string
+	at     time.Time
+	blamed bool // it was the photo
 }
 
 // Service is what is known of the AI service.
@@ -166,13 +167,7 @@ func (p *Pipeline) look(ctx context.Context, gate queue.Closure) error {
 	case mute:
 		return p.Gate.Admit(ctx, pauseAfter(gate.Failures))
 	}
-	return p.stillAway(ctx, gate, wait)
-}
-
-// stillAway shuts the gate once more.
-func (p *Pipeline) stillAway(ctx context.Context, gate queue.Closure, wait time.Duration) error {
-	failures := gate.Failures + 1
-	return p.shut(ctx, reasonUnavailable, failures, max(wait, pauseAfter(failures)))
+	return p.shut(ctx, reasonUnavailable, gate.Failures+1, max(wait, pauseAfter(gate.Failures+1)))
 }
 
 // shut shuts the gate, and has this process know.
@@ -319,11 +314,15 @@ func (p *Pipeline) unavailable(ctx context.Context, job queue.Job, t trial, caus
 	alone := &queue.PostponeError{Err: cause, Alone: true, After: spread(alonePause)}
 	again, alike := p.outage.meet(job.ID)
 	if t.let {
-		// The look was in vain. The next one is made with another job: this one's photo may be the very reason.
-		if gate, err := p.readGate(ctx); err == nil && gate.Closed() {
-			if err := p.stillAway(ctx, gate, 0); err != nil {
-				p.Log.WarnContext(ctx, "gate of the queue cannot be shut", "error", err)
-			}
+		// The look was in vain. The next one is for another job, if there is one: this one's photo may be the very reason.
+		gate, err := p.readGate(ctx)
+		if err == nil && gate.Closed() {
+			wait := pauseAfter(gate.Failures + 1)
+			alone.After += wait
+			err = p.shut(ctx, reasonUnavailable, gate.Failures+1, wait)
+		}
+		if err != nil {
+			p.Log.WarnContext(ctx, "gate of the queue cannot be shut", "error", err)
 		}
 		return false, alone
 	}
@@ -333,6 +332,7 @@ func (p *Pipeline) unavailable(ctx context.Context, job queue.Job, t trial, caus
 		p.Log.WarnContext(ctx, "AI service unavailable, and the gate of the queue does not answer", "error", err)
 		return false, alone
 	case word == well && (again || job.Starts > job.Attempt), word == mute && again && !alike:
+		p.outage.blame(job.ID)
 		return true, nil
 	case word == away:
 		return false, back
@@ -370,24 +370,33 @@ func (p *Pipeline) suspect(ctx context.Context, failed time.Time, twice bool) (w
 }
 
 // meet notes that a job met an unavailable service. again reports whether it had before, and alike whether that fits an
-// outage: nobody had an answer since then, or another job met one, too.
+// outage: nobody had an answer since then, or another job met one, too. Once blamed, a photo needs another job for that.
 func (o *outage) meet(jobID string) (again, alike bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	before, again := o.met[jobID]
 	if o.met == nil || len(o.met) >= maxMet {
-		o.met = make(map[string]time.Time)
+		o.met = make(map[string]meeting)
 	}
-	now := time.Now()
-	o.met[jobID] = now
 	if o.last.job != jobID {
 		o.other = o.last
 	}
-	o.last = meeting{jobID, now}
-	if again && o.answered.After(before) {
-		return true, o.other.at.After(before)
+	o.last = meeting{jobID, time.Now(), before.blamed}
+	o.met[jobID] = o.last
+	if again && (before.blamed || o.answered.After(before.at)) {
+		return true, o.other.at.After(before.at)
 	}
 	return again, again || o.other.at.After(o.answered)
+}
+
+// blame notes that it was the photo.
+func (o *outage) blame(jobID string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if m, met := o.met[jobID]; met {
+		m.blamed = true
+		o.met[jobID] = m
+	}
 }
 
 // hasMet reports whether the job has met an unavailable service.
