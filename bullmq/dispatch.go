@@ -265,9 +265,20 @@ func (d *lane) appendArgs(args []string, c *call) []string {
 		d.tokens, strconv.FormatInt(c.first, 10), strconv.Itoa(c.want), d.cfg.Name,
 		limitMax, limitPer, strconv.Itoa(d.cfg.MetricsPoints), strconv.Itoa(len(c.outcomes)))
 	for _, r := range c.outcomes {
-		o := &r.outcome
-		args = append(args, string(o.kind), r.job.ID, r.token, r.flags(), o.text, o.traces,
-			decimal(o.delay), strconv.Itoa(r.job.AttemptsMade+1), o.keep)
+		args = append(args, r.job.ID)
+	}
+	for _, r := range c.outcomes {
+		args = append(args, r.token)
+	}
+	for _, r := range c.outcomes {
+		args = append(args, r.outcome.text)
+	}
+	for rest := c.outcomes; len(rest) > 0; {
+		m, n := rest[0].manner(), 1
+		for n < len(rest) && rest[n].manner() == m {
+			n++
+		}
+		args, rest = m.appendArgs(args, n, c.now), rest[n:]
 	}
 	return args
 }

@@ -83,7 +83,7 @@ type outcome struct {
 	text      string        // a value as JSON, or a reason
 	traces    string        // the job's stacktrace with that of this attempt, as JSON
 	delay     time.Duration // for which it waits
-	keep      string        // which of those that ended so stay
+	keep      Keep          // which of those that ended so stay
 	exhausted bool          // the last attempt is spent
 	asked     bool          // the job has the field that asks for its end
 	err       error         // what the handler returned
@@ -215,20 +215,46 @@ func traces(job *Job, trace string) string {
 	return string(append(b, ']'))
 }
 
-// keepRule writes a [Keep] as finish.lua reads it.
-func keepRule(own, workers *Keep) string {
-	k := own
-	if k == nil {
-		k = workers
+// keepRule returns what a job says about those that end as it does, or else its worker.
+func keepRule(own, workers *Keep) Keep {
+	switch {
+	case own != nil:
+		return *own
+	case workers != nil:
+		return *workers
+	}
+	return Keep{}
+}
+
+// manner is what finish.lua is told once of outcomes that follow each other and have it in common.
+type manner struct {
+	kind     outcomeKind
+	flags    string
+	attempts int // made, with this one
+	delay    time.Duration
+	keep     Keep
+	traces   string
+}
+
+func (r *run) manner() manner {
+	o := &r.outcome
+	return manner{o.kind, r.flags(), r.job.AttemptsMade + 1, o.delay, o.keep, o.traces}
+}
+
+// appendArgs appends the arguments of finish.lua for n outcomes of this manner.
+func (m *manner) appendArgs(args []string, n int, now time.Time) []string {
+	ms, rule := decimal(m.delay), "all"
+	if m.kind == outcomeCompleted || m.kind == outcomeFailed {
+		ms = ""
+		if m.keep.Age > 0 {
+			ms = strconv.FormatInt(now.Add(-m.keep.Age).UnixMilli(), 10)
+		}
 	}
 	switch {
-	case k == nil || *k == Keep{}:
-		return "all"
-	case k.None:
-		return "none"
+	case m.keep.None:
+		rule = "none"
+	case m.keep.Count > 0 || m.keep.Limit > 0:
+		rule = strconv.Itoa(m.keep.Count) + " " + strconv.Itoa(m.keep.Limit)
 	}
-	b := strconv.AppendInt(nil, int64(k.Count), 10)
-	b = strconv.AppendInt(append(b, ' '), k.Age.Milliseconds(), 10)
-	b = strconv.AppendInt(append(b, ' '), int64(k.Limit), 10)
-	return string(b)
+	return append(args, strconv.Itoa(n), string(m.kind), m.flags, strconv.Itoa(m.attempts), ms, rule, m.traces)
 }

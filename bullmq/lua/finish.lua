@@ -14,15 +14,17 @@
 --     [8] name of the worker, or ''
 --     [9] [10] how many jobs may start within so many ms, or '' for no limit but the queue's
 --     [11] minutes of metrics to keep, or 0
---     [12] how many outcomes follow, nine arguments each:
+--     [12] how many outcomes follow: first their ids, then their tokens, then their texts, of completed the value as JSON,
+--         of failed and retry the reason; last, for each row of outcomes that have it all in common, seven arguments:
+--         size    how many outcomes they are
 --         kind    completed, failed, retry (which spend an attempt), postpone, return, limit (which do not)
---         id, token
 --         flags   p has a parent, d owns a deduplication id, l is LIFO, x has the field cxl, e has spent its last attempt
---         text    of completed: the value as JSON; of failed and retry: the reason
---         traces  of failed and retry: the field stacktrace
---         ms      of retry and postpone: the delay; of limit: how long no job starts
 --         atm     of completed, failed and retry: attempts made, with this one
---         keep    of completed and failed: 'all', 'none', or '<count> <age ms> <limit>' with 0 for no such bound
+--         ms      of retry and postpone: the delay; of limit: how long no job starts; of completed and failed: others that
+--                 ended so at this time or before go, or ''
+--         keep    of completed and failed: 'all', 'none', or '<count> <limit>': how many at most are kept, and how many go
+--                 with each that ends, 0 for any number
+--         traces  of failed and retry: the field stacktrace
 -- Effects: per outcome the event completed, failed (then retries-exhausted), delayed or waiting; drained once nothing is
 --   left to do; waiting for each delayed job that is due; active for each job that starts.
 -- Reply: { ms until the rate limit lets a job start or 0, ms when the next delayed job is due or 0, { code per outcome },
@@ -40,195 +42,52 @@ local Q = open(P)
 local again, passOn, want = ARGV[2] == '1', ARGV[3] == '1', tonumber(ARGV[7])
 local active, wait, prioritized, limiter = P .. 'active', P .. 'wait', P .. 'prioritized', P .. 'limiter'
 
-local codes = {}
-local locks, settled = {}, {}                 -- keys of locks, and ids, of jobs that are no longer active
-local kept = { completed = {}, failed = {} }  -- state → rule of keeping → scores and ids of jobs that have ended
-local endings = { completed = 0, failed = 0 } -- how many have ended so, kept or not
-local delayed, limited = false, false         -- whether an outcome has delayed a job, or set the rate limit
+local codes, jobs = {}, {}
+local ended, delayed = 0, false -- how many jobs have; whether an outcome has delayed one
+local locks, left = {}, {}      -- keys of locks, and ids, of jobs that are no longer active
+local kept                      -- times and ids of the jobs of a row that have ended and stay
+local started                   -- how many jobs have within the rate limit, or nil
 
--- keep lists a job that has ended; keepJobs then does what the rule says.
-local function keep(state, rule, id)
-  local list = kept[state][rule]
-  if not list then
-    list = {}
-    kept[state][rule] = list
-  end
-  list[#list + 1] = ARGV[1]
-  list[#list + 1] = id
+-- leave takes a job out of `active`, and tells whether it was there.
+local function leave(id, lock)
+  locks[#locks + 1], left[#left + 1] = lock, id
+  return call('LREM', active, '-1', id) > 0
 end
 
--- read returns the hash of an active job as a list. An id without a job is dropped, and nil.
+-- keep lists a job that has ended.
+local function keep(id)
+  kept[#kept + 1], kept[#kept + 2] = ARGV[1], id
+end
+
+-- read returns the hash of an active job as a list, and the index of its field ats in it, if there. An id without a job is
+-- dropped, and nil.
 local function read(id)
-  local job = redis.pcall('HGETALL', P .. id)
+  local job, named, starts = redis.pcall('HGETALL', P .. id), false, nil
   for i = 1, #job, 2 do
     if job[i] == 'name' then
-      return job
+      named = true
+    elseif job[i] == 'ats' then
+      starts = i
     end
+  end
+  if named then
+    return job, starts
   end
   call('LREM', active, '1', id)
 end
 
 -- give adds a job to the reply.
-local function give(jobs, job, id, token)
+local function give(job, id, token)
   local n = #job
   job[n + 1], job[n + 2] = id, token
   jobs[#jobs + 1] = job
 end
 
--- rarely returns functions that few calls need. Making functions takes a good part of a short script's time.
-local functions
-local function rarely()
-  if not functions then
-    --@ include outcomes
-    functions = outcomes
-  end
-  return functions
-end
-
--- settle stores one outcome and returns its code. held is the token in the job's lock; sound, that the job exists and
--- has no children that keep it from completing.
-local function settle(held, sound, kind, id, token, flags, text, traces, ms, atm, rule)
-  local J = P .. id
-  if held ~= token then
-    if again and rarely().wasDone(kind, id, atm, rule) then
-      return 0
-    end
-    return held and -6 or call('EXISTS', J) == 1 and -2 or -1
-  end
-  if not sound and kind == 'completed' and call('EXISTS', J) == 1 then
-    if call('EXISTS', J .. ':dependencies') == 1 then
-      return -4
-    elseif call('EXISTS', J .. ':unsuccessful') == 1 then
-      return -9
-    end
-  end
-  locks[#locks + 1] = J .. ':lock'
-  settled[#settled + 1] = id
-  if call('LREM', active, '-1', id) == 0 then
-    return -3
-  end
-  if not sound and call('EXISTS', J) == 0 then
-    return -1
-  end
-  if kind ~= 'completed' or rule == 'none' or flags ~= '' then
-    return rarely().settle(kind, id, flags, text, traces, ms, atm, rule)
-  end
-  call('HSET', J, 'atm', atm, 'returnvalue', text, 'finishedOn', ARGV[1])
-  keep('completed', rule, id)
-  endings.completed = endings.completed + 1
-  emit(Q, 'completed', id, 'returnvalue', text, 'prev', 'active')
-  return 0
-end
-
--- evict deletes jobs of a state.
-local function evict(key, ids)
-  for from = 1, #ids, 500 do
-    local keys, to = {}, math.min(from + 499, #ids)
-    for i = from, to do
-      addJobKeys(keys, Q, ids[i])
-    end
-    call('DEL', unpack(keys))
-    call('ZREM', key, unpack(ids, from, to))
-  end
-end
-
--- keepJobs lists jobs that ended in this state, and evicts others as their rule has it for all of the state.
-local function keepJobs(state, rule, list)
-  local key = P .. state
-  call('ZADD', key, unpack(list))
-  if rule == 'all' then
-    return
-  end
-  local count, age, limit = string.match(rule, '^(%d+) (%d+) (%d+)$')
-  count, age, limit = tonumber(count), tonumber(age), tonumber(limit)
-  if age > 0 then
-    local oldest = call('ZRANGE', key, '0', '0', 'WITHSCORES')
-    if tonumber(oldest[2]) <= now - age then
-      limit = limit > 0 and math.min(limit * #list / 2, maxEvicted) or maxEvicted
-      evict(key, call('ZREVRANGEBYSCORE', key, now - age, '-inf', 'LIMIT', '0', limit))
-    end
-  end
-  if count > 0 then
-    local over = call('ZCARD', key) - count
-    if over > 0 then
-      evict(key, call('ZRANGE', key, '0', string.format('%d', math.min(over, maxEvicted) - 1)))
-    end
-  end
-end
-
--- endJobs stores the outcomes, and returns the count of the rate limit.
-local function endJobs()
-  local n = tonumber(ARGV[12])
-  if n == 0 then
-    return call('GET', limiter)
-  end
-  local keys, jobs, children = {}, {}, {}
-  for i = 1, n do
-    local J = P .. ARGV[5 + 9 * i]
-    keys[i], jobs[i] = J .. ':lock', J
-    children[2 * i - 1], children[2 * i] = J .. ':dependencies', J .. ':unsuccessful'
-  end
-  keys[n + 1] = limiter
-  local held = call('MGET', unpack(keys))
-  local sound = call('EXISTS', unpack(jobs)) == n and call('EXISTS', unpack(children)) == 0
-  for i = 1, n do
-    local ok, code = pcall(settle, held[i], sound, unpack(ARGV, 4 + 9 * i, 12 + 9 * i))
-    codes[i] = ok and code or -100
-  end
-  if #locks > 0 then
-    call('DEL', unpack(locks))
-    call('SREM', P .. 'stalled', unpack(settled))
-  end
-  for state, rules in pairs(kept) do
-    for rule, list in pairs(rules) do
-      keepJobs(state, rule, list)
-    end
-    if ARGV[11] ~= '0' and endings[state] > 0 then
-      rarely().meter(state, endings[state], tonumber(ARGV[11]))
-    end
-  end
-  if delayed then
-    wakeWhenDue(Q)
-  end
-  return limited and call('GET', limiter) or held[n + 1]
-end
-
--- start locks an active job and notes that an attempt begins. It returns whether the job is one that will fail without.
-local function start(job, id, token)
-  local J, starts, deferred = P .. id, '1', false
-  local at = #job + 2
-  for i = 1, #job, 2 do
-    if job[i] == 'ats' then
-      at, starts = i + 1, string.format('%d', (tonumber(job[i + 1]) or 0) + 1)
-    elseif job[i] == 'defa' then
-      deferred = true
-    end
-  end
-  job[at - 1], job[at] = 'ats', starts
-  call('SET', J .. ':lock', token, 'PX', ARGV[4])
-  emit(Q, 'active', id, 'prev', 'waiting')
-  if ARGV[8] == '' then
-    call('HSET', J, 'processedOn', ARGV[1], 'ats', starts)
-  else
-    call('HSET', J, 'processedOn', ARGV[1], 'ats', starts, 'pb', ARGV[8])
-  end
-  return deferred
-end
-
 -- pop moves at most n ids to `active`, in the order in which they start.
 local function pop(n)
-  local ids = {}
-  if n == 1 then
-    ids[1] = call('RPOPLPUSH', wait, active) or nil
-  else
-    local tail = call('LRANGE', wait, string.format('%d', -n), '-1')
-    for i = #tail, 1, -1 do
-      ids[#ids + 1] = tail[i]
-    end
-    if #ids > 0 then
-      call('LTRIM', wait, '0', string.format('%d', -#ids - 1))
-      call('LPUSH', active, unpack(ids))
-    end
+  local ids = call('RPOP', wait, n) or {}
+  if #ids > 0 then
+    call('LPUSH', active, unpack(ids))
   end
   if #ids < n then
     local first = call('ZPOPMIN', prioritized, n - #ids)
@@ -243,82 +102,154 @@ local function pop(n)
   return ids
 end
 
--- allowed returns how many jobs the rate limit lets start: nil for any number, or 0 and for how many ms.
-local function allowed(count, max)
-  local left = count and call('PTTL', limiter) or -2
-  count = left >= 0 and tonumber(count) or 0
-  if max and count >= max then
-    return 0, math.max(left, 1)
+-- start locks an active job and notes that an attempt begins; at is the index of its field ats, or nil.
+local function start(job, at, id, token)
+  local J, starts = P .. id, '1'
+  if at then
+    starts = string.format('%d', (tonumber(job[at + 1]) or 0) + 1)
   end
-  return max and max - count
+  at = at or #job + 1
+  job[at], job[at + 1] = 'ats', starts
+  call('SET', J .. ':lock', token, 'PX', ARGV[4])
+  emit(Q, 'active', id, 'prev', 'waiting')
+  if ARGV[8] == '' then
+    call('HSET', J, 'processedOn', ARGV[1], 'ats', starts)
+  else
+    call('HSET', J, 'processedOn', ARGV[1], 'ats', starts, 'pb', ARGV[8])
+  end
 end
 
--- takeJobs adds at most want jobs. It returns for how many ms the rate limit forbids more, and whether it had to leave some
--- that may be there.
-local function takeJobs(jobs, count)
-  local max = Q.max or tonumber(ARGV[9])
-  if count and #count == 16 then
-    max = 9007199254740991 -- a limit set by hand, short of this by the jobs that may start nevertheless
-  end
-  local most, ms = allowed(count, max)
-  if ms or Q.paused then
-    return ms or 0, true
-  end
-  local stop = math.min(want, #jobs + (most or want))
-  if Q.maxActive then
-    stop = math.min(stop, #jobs + Q.maxActive - call('LLEN', active))
-  end
-  local used = {}
-  for _, job in ipairs(jobs) do
-    used[job[#job]] = true
-  end
-  local n, starts, ghosts, left = tonumber(ARGV[6]), 0, 0, true
-  while left and #jobs < stop and ghosts < maxGhosts do
-    local ids = pop(stop - #jobs)
-    left = #ids > 0
-    for _, id in ipairs(ids) do
-      local job = read(id)
-      if job then
-        local token = ARGV[5] .. n
-        while used[token] do
-          n = n + 1
-          token = ARGV[5] .. n
-        end
-        n = n + 1
-        if not start(job, id, token) then
-          starts = starts + 1
-        end
-        give(jobs, job, id, token)
-      else
-        ghosts = ghosts + 1
+-- evict deletes jobs of a state, of which n have just ended: those of the time ms and before, and what is over by the rule.
+local function evict(key, n, ms, rule)
+  local function delete(ids)
+    for from = 1, #ids, 500 do
+      local keys, to = {}, math.min(from + 499, #ids)
+      for i = from, to do
+        addJobKeys(keys, Q, ids[i])
       end
+      call('DEL', unpack(keys))
+      call('ZREM', key, unpack(ids, from, to))
     end
   end
-  if not max or starts == 0 then
-    return 0, left
+  local count, limit = string.match(rule, '^(%d+) (%d+)$')
+  count, limit = tonumber(count) or 0, tonumber(limit) or 0
+  if ms ~= '' then
+    limit = limit > 0 and math.min(limit * n, maxEvicted) or maxEvicted
+    delete(call('ZREVRANGEBYSCORE', key, ms, '-inf', 'LIMIT', '0', limit))
   end
-  count = call('INCRBY', limiter, starts)
-  local duration = tonumber(ARGV[10]) or Q.duration
-  if count == starts and duration then
-    call('PEXPIRE', limiter, duration)
+  local over = count > 0 and call('ZCARD', key) - count or 0
+  if over > 0 then
+    delete(call('ZRANGE', key, '0', string.format('%d', math.min(over, maxEvicted) - 1)))
   end
-  return count >= max and math.max(call('PTTL', limiter), 1) or 0, left
 end
 
-local limitCount = endJobs()
-local jobs, limit, left = {}, 0, passOn
+-- rarely returns functions that few calls need. Making functions takes a good part of a short script's time.
+local functions
+local function rarely()
+  if not functions then
+    --@ include outcomes
+    functions = outcomes
+  end
+  return functions
+end
+
+-- First what has ended.
+local n = tonumber(ARGV[12])
+if n == 0 then
+  started = call('GET', limiter)
+else
+  local hashes, strings, children = {}, {}, {}
+  for i = 1, n do
+    local J = P .. ARGV[12 + i]
+    hashes[i], strings[i] = J, J .. ':lock'
+    children[2 * i - 1], children[2 * i] = J .. ':dependencies', J .. ':unsuccessful'
+  end
+  strings[n + 1] = limiter
+  local held = call('MGET', unpack(strings))
+  started = held[n + 1]
+  local sound = call('EXISTS', unpack(hashes)) == n and call('EXISTS', unpack(children)) == 0
+  local i = 0
+  for at = 13 + 3 * n, #ARGV, 7 do
+    local size, kind, flags, atm, ms, rule, traces = unpack(ARGV, at, at + 6)
+    local usual, before = sound and kind == 'completed' and flags == '' and rule ~= 'none', ended
+    kept = {}
+    for _ = 1, tonumber(size) do
+      i = i + 1
+      local id, token, text, done, code = ARGV[12 + i], ARGV[12 + n + i], ARGV[12 + 2 * n + i], true, 0
+      if not usual or held[i] ~= token then
+        done, code = pcall(rarely().settle, held[i], kind, id, token, flags, text, traces, ms, atm, rule)
+      elseif not leave(id, strings[i]) then
+        code = -3
+      elseif type(redis.pcall('HSET', hashes[i], 'atm', atm, 'returnvalue', text, 'finishedOn', ARGV[1])) == 'table' then
+        done = false
+      else
+        ended = ended + 1
+        keep(id)
+        emit(Q, 'completed', id, 'returnvalue', text, 'prev', 'active')
+      end
+      codes[i] = done and code or -100
+    end
+    if #kept > 0 then
+      local key = P .. kind
+      call('ZADD', key, unpack(kept))
+      if rule ~= 'all' or (ms ~= '' and call('ZCOUNT', key, '-inf', ms) > 0) then
+        evict(key, #kept / 2, ms, rule)
+      end
+    end
+    if ARGV[11] ~= '0' and ended > before then
+      rarely().meter(kind, ended - before, tonumber(ARGV[11]))
+    end
+  end
+  if #locks > 0 then
+    call('DEL', unpack(locks))
+    call('SREM', P .. 'stalled', unpack(left))
+  end
+  if delayed then
+    wakeWhenDue(Q)
+  end
+end
+
+-- Then what comes next.
+local limit, more = 0, passOn -- ms; whether jobs may be left
 local due = nextDue(Q)
 if want > 0 then
   if due and due < now + 1 then
     rarely().promoteDue(Q)
     due = nextDue(Q)
   end
-  if again then
-    rarely().takeAgain(jobs, tonumber(ARGV[6]))
+  local used = again and rarely().takeAgain(tonumber(ARGV[6])) or {}
+  local had, number, ghosts = #jobs, tonumber(ARGV[6]), 0
+  local stop, max = want, Q.max or tonumber(ARGV[9])
+  if started or max or Q.paused or Q.maxActive then
+    stop, limit, max = rarely().bound(max)
   end
-  limit, left = takeJobs(jobs, limitCount)
+  more = true
+  while more and #jobs < stop and ghosts < maxGhosts do
+    local ids = pop(stop - #jobs)
+    more = #ids == stop - #jobs
+    for i = 1, #ids do
+      local id = ids[i]
+      local job, at = read(id)
+      if job then
+        local token = ARGV[5] .. number
+        while used[token] do
+          number = number + 1
+          token = ARGV[5] .. number
+        end
+        number = number + 1
+        start(job, at, id, token)
+        give(job, id, token)
+      else
+        ghosts = ghosts + 1
+      end
+    end
+  end
+  if max and #jobs > had then
+    limit = rarely().count(had + 1, max)
+  end
 end
-if (left or passOn) and call('EXISTS', wait, prioritized) > 0 then
+
+if (more or passOn) and call('EXISTS', wait, prioritized) > 0 then
   if limit == 0 or passOn then
     wake(Q)
   end
@@ -326,8 +257,7 @@ else
   if due and (passOn or (want > 0 and #jobs == want)) then
     call('ZADD', P .. 'marker', due, '1') -- we may be full by then
   end
-  if endings.completed + endings.failed > 0 and #jobs == 0 and (want == 0 or not (left or due))
-    and call('EXISTS', wait, active, prioritized) == 0 then
+  if ended > 0 and #jobs == 0 and (want == 0 or not (more or due)) and call('EXISTS', wait, active, prioritized) == 0 then
     call('XADD', Q.events, '*', 'event', 'drained')
   end
 end

@@ -21,7 +21,7 @@ local function finished(state, field, id, flags, text, traces, atm, rule)
       code = math.max(code, tell(childRemoved, parent, J))
     end
   end
-  endings[state] = endings[state] + 1
+  ended = ended + 1
   if rule == 'none' then
     deleteJob(Q, id)
   else
@@ -30,7 +30,7 @@ local function finished(state, field, id, flags, text, traces, atm, rule)
       call('HSET', J, 'stacktrace', traces)
       call('HDEL', J, 'defa')
     end
-    keep(state, rule, id)
+    keep(id)
   end
   emit(Q, state, id, field, text, 'prev', 'active')
   if flags.e then
@@ -86,22 +86,10 @@ local ends = {
     if #(call('GET', limiter) or '') < 16 or call('PTTL', limiter) < tonumber(ms) then -- a longer one set by hand stays
       call('SET', limiter, '9007199254740991', 'PX', ms)
     end
-    limited = true
+    started = call('GET', limiter)
     return giveBack(id)
   end,
 }
-
--- settle stores the outcome of a job that has left `active`, and returns its code.
-local function settleRare(kind, id, letters, text, traces, ms, atm, rule)
-  local flags = {}
-  for letter in string.gmatch(letters, '.') do
-    flags[letter] = true
-  end
-  if flags.x then
-    call('HDEL', P .. id, 'cxl')
-  end
-  return ends[kind](id, flags, text, traces, atm, rule, ms)
-end
 
 -- wasDone tells whether the call that this one repeats has written the outcome of a job that we no longer hold. Of an
 -- outcome that leaves no trace it is assumed: there is nothing left to do in either case.
@@ -111,6 +99,37 @@ local function wasDone(kind, id, atm, rule)
     return job[1] == ARGV[1] or (not job[3] and rule ~= 'all')
   end
   return kind ~= 'retry' or (tonumber(job[2]) or 0) >= tonumber(atm)
+end
+
+-- settle stores one outcome and returns its code. held is the token in the job's lock.
+local function settle(held, kind, id, token, letters, text, traces, ms, atm, rule)
+  local J, flags = P .. id, {}
+  local exists = call('EXISTS', J) == 1
+  if held ~= token then
+    if again and wasDone(kind, id, atm, rule) then
+      return 0
+    end
+    return held and -6 or exists and -2 or -1
+  end
+  if exists and kind == 'completed' then
+    if call('EXISTS', J .. ':dependencies') == 1 then
+      return -4
+    elseif call('EXISTS', J .. ':unsuccessful') == 1 then
+      return -9
+    end
+  end
+  if not leave(id, J .. ':lock') then
+    return -3
+  elseif not exists then
+    return -1
+  end
+  for letter in string.gmatch(letters, '.') do
+    flags[letter] = true
+  end
+  if flags.x then
+    call('HDEL', J, 'cxl')
+  end
+  return ends[kind](id, flags, text, traces, atm, rule, ms)
 end
 
 -- meter counts n jobs that ended in this state. The count of a minute is listed when the first job of a later one ends.
@@ -134,9 +153,9 @@ local function meter(state, n, points)
   end
 end
 
--- takeAgain adds the jobs that a call before this one took with tokens from first on.
-local function takeAgain(jobs, first)
-  local prefix, chunk = ARGV[5], 500
+-- takeAgain adds the jobs that a call before this one took, and returns their tokens as a set.
+local function takeAgain(first)
+  local prefix, chunk, used = ARGV[5], 500, {}
   for from = 0, call('LLEN', active) - 1, chunk do
     local ids, keys = call('LRANGE', active, from, from + chunk - 1), {}
     for i, id in ipairs(ids) do
@@ -146,10 +165,53 @@ local function takeAgain(jobs, first)
       local n = token and string.sub(token, 1, #prefix) == prefix and tonumber(string.sub(token, #prefix + 1))
       local job = n and n >= first and n < first + want and read(ids[i])
       if job then
-        give(jobs, job, ids[i], token)
+        give(job, ids[i], token)
+        used[token] = true
       end
     end
   end
+  return used
 end
 
-local outcomes = { settle = settleRare, wasDone = wasDone, meter = meter, takeAgain = takeAgain, promoteDue = promoteDue }
+-- bound returns up to how many jobs may be given out, for how many ms the rate limit lets no more start, and that limit.
+local function bound(max)
+  if started and #started == 16 then
+    max = 9007199254740991 -- a limit set by hand, short of this by the jobs that may start nevertheless
+  end
+  local most, ms = Q.paused and 0 or want, 0
+  if max then
+    local left = started and call('PTTL', limiter) or -2
+    local count = left >= 0 and tonumber(started) or 0
+    most, ms = math.min(most, max - count), count >= max and math.max(left, 1) or 0
+  end
+  if Q.maxActive then
+    most = math.min(most, Q.maxActive - call('LLEN', active))
+  end
+  return math.min(want, #jobs + math.max(most, 0)), ms, max
+end
+
+-- count has the rate limit know of the jobs given out from index i on, but for those that fail without having run. It
+-- returns for how many ms no more may start.
+local function count(i, max)
+  local starts = 0
+  for n = i, #jobs do
+    starts = starts + 1
+    for field = 1, #jobs[n], 2 do
+      if jobs[n][field] == 'defa' then
+        starts = starts - 1
+      end
+    end
+  end
+  if starts == 0 then
+    return 0
+  end
+  local total, duration = call('INCRBY', limiter, starts), tonumber(ARGV[10]) or Q.duration
+  if total == starts and duration then
+    call('PEXPIRE', limiter, duration)
+  end
+  return total >= max and math.max(call('PTTL', limiter), 1) or 0
+end
+
+local outcomes = {
+  settle = settle, meter = meter, promoteDue = promoteDue, takeAgain = takeAgain, bound = bound, count = count,
+}
