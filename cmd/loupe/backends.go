@@ -36,6 +36,7 @@ type backends struct {
 	jobs     queue.Admin
 	gate     queue.Gate
 	rooms    func(*socketio.Namespace) socketio.Adapter // nil: within the process
+	missed   func(tell func(since time.Time))           // has it told when rooms may have missed something, or nil
 	analyzer pipeline.Analyzer                          // of a worker
 
 	report  []backend       // a line for each role
@@ -172,7 +173,7 @@ func (b *backends) openQueue(ctx context.Context, c *config) error {
 		if err != nil {
 			return fmt.Errorf("REDIS_URL: rooms: %w", err)
 		}
-		b.rooms = cluster.Adapter
+		b.rooms, b.missed = cluster.Adapter, cluster.OnReturn
 		b.plays("rooms", "redis", where, "REDIS_URL is set")
 	default:
 		if err := b.openDB(ctx, c); err != nil {

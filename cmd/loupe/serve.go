@@ -148,6 +148,9 @@ func open(ctx context.Context, c *config, log *slog.Logger) (*server, error) {
 		},
 		Greeting: func() []pipeline.Event { return s.pipeline.Greeting() },
 	})
+	if s.missed != nil {
+		s.missed(s.live.Resync)
+	}
 
 	metrics := telemetry.NewMetrics()
 	s.recent = overview.New(overview.Config{Counts: s.jobs.Counts})

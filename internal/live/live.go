@@ -78,6 +78,24 @@ func (s *Server) Announce(e pipeline.Event) {
 	}
 }
 
+// noticed is how long messages of other processes may not have come before that was noticed.
+const noticed = 15 * time.Second
+
+// Resync sends all sockets of this process to the list: what other processes had to tell since then may not have come.
+func (s *Server) Resync(since time.Time) {
+	payload, err := json.Marshal(resync(since.Add(-noticed)))
+	if err != nil {
+		s.Log.Error("resync not told", "error", err)
+		return
+	}
+	s.Announce(pipeline.Event{Name: pipeline.EventResync, Payload: payload})
+}
+
+// resync is the payload of the event.
+func resync(since time.Time) map[string]string {
+	return map[string]string{"since": since.UTC().Format("2006-01-02T15:04:05.000Z")}
+}
+
 // room is where an owner's sockets are. Its name is made of the verified token alone: no client chooses a room.
 func room(owner string) string { return "user:" + owner }
 
@@ -185,8 +203,7 @@ func (s *Server) greet(socket *socketio.Socket) {
 
 // resync tells a client to list its assets, because it has missed too much to be told one by one.
 func (s *Server) resync(socket *socketio.Socket, c *client) {
-	since := c.since.UTC().Format("2006-01-02T15:04:05.000Z")
-	if err := socket.Emit(pipeline.EventResync, map[string]string{"since": since}); err != nil {
+	if err := socket.Emit(pipeline.EventResync, resync(c.since)); err != nil {
 		s.Log.Debug("resync not told", "owner", c.user.ID, "error", err)
 	}
 }

@@ -124,6 +124,10 @@ func TestEverybodyIsTold(t *testing.T) {
 	for _, told := range []<-chan string{alice, bob} {
 		expect(t, told, `service {"status":"down"}`)
 	}
+	s.Resync(time.Date(2025, 12, 28, 10, 30, 15, 500e6, time.UTC))
+	for _, told := range []<-chan string{alice, bob} {
+		expect(t, told, `resync {"since":"2025-12-28T10:30:00.500Z"}`)
+	}
 	s.Greeting = func() []pipeline.Event { return []pipeline.Event{now} }
 	late, _ := connect(t, url, "websocket", map[string]string{"token": token(t, "alice", time.Hour)})
 	expect(t, late, `service {"status":"down"}`)

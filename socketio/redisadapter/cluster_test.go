@@ -671,6 +671,8 @@ func TestFailover(t *testing.T) {
 	options := rueidis.ClientOption{Sentinel: rueidis.SentinelOption{MasterSet: "main"}}
 	a := serve(t, sentinels, redisadapter.Config{Options: options}).ready(t)
 	b := serve(t, sentinels, redisadapter.Config{Options: options}).ready(t)
+	began, returned := time.Now(), make(chan time.Time, 10)
+	a.cluster.OnReturn(func(since time.Time) { returned <- since })
 	k := a.connect(t, "here")
 	b.Emit("before")
 	k.expect(t, "before ")
@@ -683,6 +685,9 @@ func TestFailover(t *testing.T) {
 	b.ready(t)
 	b.Emit("after")
 	k.expect(t, "after ")
+	if since := <-returned; since.Before(began) || time.Since(since) < 0 {
+		t.Errorf("away since %s", since)
+	}
 }
 
 // A client that is lent is used and not closed.

@@ -120,6 +120,7 @@ type Cluster struct {
 	cancel   context.CancelFunc
 	closed   bool
 	running  sync.WaitGroup
+	returned func(since time.Time)
 }
 
 // New returns a cluster. It does not connect before [Cluster.Adapter] is called. The error says what is wrong with the
@@ -168,6 +169,24 @@ func (c *Cluster) Of(namespace string) *Adapter {
 
 // Ready waits until what other servers emit arrives in all namespaces that there are.
 func (c *Cluster) Ready(ctx context.Context) error { return c.link.ready(ctx) }
+
+// OnReturn has f called whenever messages of other servers arrive again after they could not: what was emitted there since,
+// give or take some seconds, may have been missed. f must not block. A further call replaces it.
+func (c *Cluster) OnReturn(f func(since time.Time)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.returned = f
+}
+
+// back takes note that messages of other servers arrive again.
+func (c *Cluster) back(since time.Time) {
+	c.mu.Lock()
+	f := c.returned
+	c.mu.Unlock()
+	if f != nil {
+		f(since)
+	}
+}
 
 // spawn runs f in a goroutine that Close waits for; not after the end.
 func (c *Cluster) spawn(f func()) bool {

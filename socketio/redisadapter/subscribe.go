@@ -22,7 +22,10 @@ type link struct {
 
 	client  atomic.Pointer[rueidis.Client] // nil until Redis was reached first
 	suspend atomic.Bool                    // publishing failed; Redis must be asked before it is tried again
-	turn    int                            // which node of a cluster was subscribed at; the subscribing goroutine's own
+
+	// The subscribing goroutine's own.
+	turn   int       // which node of a cluster was subscribed at
+	lostAt time.Time // since then messages may have been missed; zero while all is well
 
 	mu       sync.Mutex // protects following
 	byName   map[string]*Adapter
@@ -134,6 +137,9 @@ func (c *Cluster) subscribe(ctx context.Context) {
 			return
 		}
 		c.link.outage.begin("subscriptions", err)
+		if c.link.lostAt.IsZero() {
+			c.link.lostAt = time.Now()
+		}
 		if subscribed {
 			retry = backoff{}
 		}
@@ -174,6 +180,10 @@ func (c *Cluster) receive(ctx context.Context) (subscribed bool, err error) {
 			}
 			subscribed = true
 			l.outage.end("subscriptions")
+			if !l.lostAt.IsZero() {
+				c.back(l.lostAt)
+				l.lostAt = time.Time{}
+			}
 			continue
 		}
 		select {
