@@ -36,7 +36,9 @@ type backends struct {
 	jobs     queue.Admin
 	gate     queue.Gate
 	rooms    func(*socketio.Namespace) socketio.Adapter // nil: within the process
-	missed   func(tell func(since time.Time))           // has it told when rooms may have missed something, or nil
+	confirm  func(context.Context, func() error) error  // that other processes are told; nil: there are none
+	rejoined func(context.Context, time.Time)           // is called when this process hears of others again; set before wired
+	wired    chan struct{}                              // closed when all parts know each other
 	analyzer pipeline.Analyzer                          // of a worker
 
 	report  []backend       // a line for each role
@@ -52,7 +54,7 @@ type backend struct{ role, name, where, why string }
 
 // openBackends opens what the settings choose.
 func openBackends(ctx context.Context, c *config, log *slog.Logger) (*backends, error) {
-	b := &backends{log: log}
+	b := &backends{log: log, wired: make(chan struct{})}
 	for _, open := range []func(context.Context, *config) error{b.openAssets, b.openImages, b.openQueue, b.openAnalyzer} {
 		if err := open(ctx, c); err != nil {
 			b.close()
@@ -169,11 +171,11 @@ func (b *backends) openQueue(ctx context.Context, c *config) error {
 		where := fmt.Sprintf("%s (%s)", strings.Join(options.InitAddress, ","), client.Mode())
 		b.checks = append(b.checks, httpapi.Check{Name: "queue", Backend: "redis", Ping: jobs.Ping})
 		b.plays("queue", "redis", where, "REDIS_URL is set")
-		cluster, err := redisadapter.New(redisadapter.Config{Options: options, Logger: b.log})
+		cluster, err := redisadapter.New(redisadapter.Config{Options: options, Logger: b.log, Rejoined: b.rejoin})
 		if err != nil {
 			return fmt.Errorf("REDIS_URL: rooms: %w", err)
 		}
-		b.rooms, b.missed = cluster.Adapter, cluster.OnReturn
+		b.rooms, b.confirm = cluster.Adapter, cluster.Confirm
 		b.plays("rooms", "redis", where, "REDIS_URL is set")
 	default:
 		if err := b.openDB(ctx, c); err != nil {
@@ -187,6 +189,15 @@ func (b *backends) openQueue(ctx context.Context, c *config) error {
 		b.plays("rooms", "process", "in this process", "REDIS_URL is not set")
 	}
 	return nil
+}
+
+// rejoin passes on that this process hears of others again, which can be while it is being wired together.
+func (b *backends) rejoin(ctx context.Context, since time.Time) {
+	select {
+	case <-b.wired:
+		b.rejoined(ctx, since)
+	case <-ctx.Done():
+	}
 }
 
 // openAnalyzer opens what workers ask.

@@ -142,15 +142,12 @@ func open(ctx context.Context, c *config, log *slog.Logger) (*server, error) {
 		return nil, err
 	}
 	s.live = live.New(live.Config{
-		Auth: verifier, AllowedOrigins: c.corsOrigins, Log: log, Adapter: s.rooms,
+		Auth: verifier, AllowedOrigins: c.corsOrigins, Log: log, Adapter: s.rooms, Confirm: s.confirm,
 		Missed: func(ctx context.Context, owner string, since time.Time, deliver func([]pipeline.Event, bool)) error {
 			return s.pipeline.Missed(ctx, owner, since, deliver)
 		},
 		Greeting: func() []pipeline.Event { return s.pipeline.Greeting() },
 	})
-	if s.missed != nil {
-		s.missed(s.live.Resync)
-	}
 
 	metrics := telemetry.NewMetrics()
 	s.recent = overview.New(overview.Config{Counts: s.jobs.Counts})
@@ -177,6 +174,11 @@ func open(ctx context.Context, c *config, log *slog.Logger) (*server, error) {
 			Service:  func(now pipeline.Service) { s.live.Announce(now.Notice()) },
 		},
 	})
+	s.rejoined = func(ctx context.Context, since time.Time) {
+		s.pipeline.ReconcileSoon() // Redis may have lost its jobs, and what we emitted
+		s.live.Rejoined(ctx, since)
+	}
+	close(s.wired)
 	s.measure(metrics, s.jobs)
 
 	api := httpapi.Config{

@@ -28,6 +28,9 @@ type Config struct {
 	// Adapter shares the rooms with other processes. Default: they are this process's own.
 	Adapter func(*socketio.Namespace) socketio.Adapter
 
+	// Confirm calls emit and returns nil when other processes are sure to be told of what it emits. Default: there are none.
+	Confirm func(ctx context.Context, emit func() error) error
+
 	// Missed finds what an owner has missed since a moment; it is the pipeline's.
 	Missed func(ctx context.Context, owner string, since time.Time, deliver func(events []pipeline.Event, complete bool)) error
 
@@ -62,9 +65,19 @@ func (s *Server) Sockets() int { return s.io.Stats().Sockets }
 // Close disconnects everybody in such a way that they come back by themselves.
 func (s *Server) Close(ctx context.Context) error { return s.io.Close(ctx) }
 
-// Notify sends an event to the owner's sockets. That nobody is there is no error.
-func (s *Server) Notify(_ context.Context, owner string, e pipeline.Event) error {
-	return s.io.To(room(owner)).Emit(e.Name, e.Payload)
+// confirmTimeout bounds the wait for other processes to be told.
+const confirmTimeout = 2 * time.Second
+
+// Notify sends an event to the owner's sockets. That nobody is there is no error; that sockets at other processes may
+// not have got the end of a run is.
+func (s *Server) Notify(ctx context.Context, owner string, e pipeline.Event) error {
+	emit := func() error { return s.io.To(room(owner)).Emit(e.Name, e.Payload) }
+	if s.Confirm == nil || e.Name != pipeline.EventProcessed {
+		return emit()
+	}
+	ctx, cancel := context.WithTimeout(ctx, confirmTimeout)
+	defer cancel()
+	return s.Confirm(ctx, emit)
 }
 
 // Announce sends an event to all sockets of this process: what it is about every process finds out by itself.
@@ -76,24 +89,6 @@ func (s *Server) Announce(e pipeline.Event) {
 	if err != nil {
 		s.Log.Warn("event not announced", "event", e.Name, "error", err)
 	}
-}
-
-// noticed is how long messages of other processes may not have come before that was noticed.
-const noticed = 15 * time.Second
-
-// Resync sends all sockets of this process to the list: what other processes had to tell since then may not have come.
-func (s *Server) Resync(since time.Time) {
-	payload, err := json.Marshal(resync(since.Add(-noticed)))
-	if err != nil {
-		s.Log.Error("resync not told", "error", err)
-		return
-	}
-	s.Announce(pipeline.Event{Name: pipeline.EventResync, Payload: payload})
-}
-
-// resync is the payload of the event.
-func resync(since time.Time) map[string]string {
-	return map[string]string{"since": since.UTC().Format("2006-01-02T15:04:05.000Z")}
 }
 
 // room is where an owner's sockets are. Its name is made of the verified token alone: no client chooses a room.
@@ -172,20 +167,15 @@ func (s *Server) connected(socket *socketio.Socket) {
 	err := s.Missed(ctx, c.user.ID, c.since, func(events []pipeline.Event, complete bool) {
 		socket.Join(room(c.user.ID))
 		if !complete {
-			s.resync(socket, c)
-			return
+			s.resync(socket, c.user.ID, c.since)
 		}
-		for _, e := range events {
-			if err := socket.Emit(e.Name, e.Payload); err != nil {
-				return // it has gone again, and will say since when the next time
-			}
-		}
+		send(socket, events)
 	})
 	if err != nil {
 		// Live events it shall have all the same; for the missed ones it is sent to the list.
 		s.Log.WarnContext(ctx, "missed events not found", "owner", c.user.ID, "error", err)
 		socket.Join(room(c.user.ID))
-		s.resync(socket, c)
+		s.resync(socket, c.user.ID, c.since)
 	}
 }
 
@@ -194,16 +184,22 @@ func (s *Server) greet(socket *socketio.Socket) {
 	if s.Greeting == nil {
 		return
 	}
-	for _, e := range s.Greeting() {
-		if err := socket.Emit(e.Name, e.Payload); err != nil {
-			return // it has gone again
+	send(socket, s.Greeting())
+}
+
+// send sends events to a socket. One that has gone again says since when the next time.
+func send(socket *socketio.Socket, events []pipeline.Event) {
+	for _, e := range events {
+		if socket.Emit(e.Name, e.Payload) != nil {
+			return
 		}
 	}
 }
 
 // resync tells a client to list its assets, because it has missed too much to be told one by one.
-func (s *Server) resync(socket *socketio.Socket, c *client) {
-	if err := socket.Emit(pipeline.EventResync, resync(c.since)); err != nil {
-		s.Log.Debug("resync not told", "owner", c.user.ID, "error", err)
+func (s *Server) resync(socket *socketio.Socket, owner string, since time.Time) {
+	from := since.UTC().Format("2006-01-02T15:04:05.000Z")
+	if err := socket.Emit(pipeline.EventResync, map[string]string{"since": from}); err != nil {
+		s.Log.Debug("resync not told", "owner", owner, "error", err)
 	}
 }

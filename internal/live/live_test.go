@@ -124,10 +124,6 @@ func TestEverybodyIsTold(t *testing.T) {
 	for _, told := range []<-chan string{alice, bob} {
 		expect(t, told, `service {"status":"down"}`)
 	}
-	s.Resync(time.Date(2025, 12, 28, 10, 30, 15, 500e6, time.UTC))
-	for _, told := range []<-chan string{alice, bob} {
-		expect(t, told, `resync {"since":"2025-12-28T10:30:00.500Z"}`)
-	}
 	s.Greeting = func() []pipeline.Event { return []pipeline.Event{now} }
 	late, _ := connect(t, url, "websocket", map[string]string{"token": token(t, "alice", time.Hour)})
 	expect(t, late, `service {"status":"down"}`)
@@ -214,5 +210,64 @@ func TestTooMuchMissedAsksForResync(t *testing.T) {
 			}
 			expect(t, told, `processed 1`)
 		})
+	}
+}
+
+// The link to other processes was cut. Everybody who is connected gets what was finished meanwhile, and nobody else's.
+func TestRejoinedSendsAgain(t *testing.T) {
+	t.Parallel()
+	cut := time.Date(2025, 12, 28, 10, 30, 0, 0, time.UTC)
+	s, url := serve(t, func(_ context.Context, owner string, since time.Time, deliver func([]pipeline.Event, bool)) error {
+		if !since.Equal(cut) {
+			t.Errorf("asked since %s", since)
+		}
+		switch owner {
+		case "alice":
+			deliver([]pipeline.Event{{Name: pipeline.EventProcessed, Payload: json.RawMessage(`{"a" : 1}`)}}, true)
+			deliver([]pipeline.Event{{Name: pipeline.EventProcessed, Payload: json.RawMessage(`{"a" : 2}`)}}, true)
+		case "bob":
+			deliver(nil, false)
+		default:
+			return errors.New("the store is down")
+		}
+		return nil
+	})
+	told := map[string][]<-chan string{}
+	for _, user := range []string{"alice", "alice", "bob", "carol"} {
+		events, _ := connect(t, url, "websocket", map[string]string{"token": token(t, user, time.Hour)})
+		told[user] = append(told[user], events)
+	}
+	s.Rejoined(t.Context(), cut)
+	for _, events := range told["alice"] {
+		expect(t, events, `processed {"a" : 1}`)
+		expect(t, events, `processed {"a" : 2}`)
+	}
+	for _, user := range []string{"bob", "carol"} {
+		expect(t, told[user][0], `resync {"since":"2025-12-28T10:30:00.000Z"}`)
+	}
+	for user, sockets := range told {
+		for _, events := range sockets {
+			if len(events) > 0 {
+				t.Errorf("%s was told more", user)
+			}
+		}
+	}
+}
+
+// The end of a run counts as told when other processes are sure to be; where it is on the way is not worth the wait.
+func TestNotifyConfirms(t *testing.T) {
+	t.Parallel()
+	lost := errors.New("lost")
+	confirmed := 0
+	s := live.New(live.Config{Log: slog.New(slog.DiscardHandler), Confirm: func(_ context.Context, emit func() error) error {
+		confirmed++
+		return errors.Join(emit(), lost)
+	}})
+	defer s.Close(context.Background()) //nolint:errcheck // nobody is connected
+	if err := s.Notify(t.Context(), "alice", pipeline.Event{Name: pipeline.EventProcessed, Payload: json.RawMessage(`1`)}); !errors.Is(err, lost) {
+		t.Errorf("the end of a run: %v", err)
+	}
+	if err := s.Notify(t.Context(), "alice", pipeline.Event{Name: pipeline.EventProgress, Payload: json.RawMessage(`1`)}); err != nil || confirmed != 1 {
+		t.Errorf("on the way: %v, confirmed %d times", err, confirmed)
 	}
 }

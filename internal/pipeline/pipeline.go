@@ -76,6 +76,7 @@ type Pipeline struct {
 	running running
 	outage  outage
 	stamps  *stamps
+	soon    chan struct{} // of one: the reconciler is wanted before its turn
 }
 
 // New returns a Pipeline.
@@ -92,7 +93,7 @@ func New(c Config) *Pipeline {
 	if c.Grace == 0 {
 		c.Grace = 15 * time.Second
 	}
-	return &Pipeline{Config: c, running: running{cancel: make(map[string]context.CancelCauseFunc)}, outage: outage{nudged: make(chan struct{}, 1)}, stamps: newStamps()}
+	return &Pipeline{Config: c, running: running{cancel: make(map[string]context.CancelCauseFunc)}, outage: outage{nudged: make(chan struct{}, 1)}, stamps: newStamps(), soon: make(chan struct{}, 1)}
 }
 
 // ValidCategory reports whether a photo may be of that category.

@@ -36,7 +36,18 @@ func (p *Pipeline) RunReconcile(ctx context.Context) error {
 			return nil
 		case <-next.C:
 			next.Reset(p.ReconcileEvery)
+		case <-p.soon:
+			next.Reset(min(p.Grace, p.ReconcileEvery))
 		}
+	}
+}
+
+// ReconcileSoon has RunReconcile look now, and again as soon as what is young now is not young any more: the queue may have
+// lost its jobs, or events may not have got through.
+func (p *Pipeline) ReconcileSoon() {
+	select {
+	case p.soon <- struct{}{}:
+	default: // it will look anyway
 	}
 }
 

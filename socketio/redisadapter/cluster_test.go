@@ -669,10 +669,11 @@ func TestFailover(t *testing.T) {
 	address, sentinel := testenv.StartSentinel(t, port, 1)
 	sentinels := &redis{addr: address}
 	options := rueidis.ClientOption{Sentinel: rueidis.SentinelOption{MasterSet: "main"}}
-	a := serve(t, sentinels, redisadapter.Config{Options: options}).ready(t)
-	b := serve(t, sentinels, redisadapter.Config{Options: options}).ready(t)
 	began, returned := time.Now(), make(chan time.Time, 10)
-	a.cluster.OnReturn(func(since time.Time) { returned <- since })
+	a := serve(t, sentinels, redisadapter.Config{
+		Options: options, Rejoined: func(_ context.Context, since time.Time) { returned <- since },
+	}).ready(t)
+	b := serve(t, sentinels, redisadapter.Config{Options: options}).ready(t)
 	k := a.connect(t, "here")
 	b.Emit("before")
 	k.expect(t, "before ")

@@ -21,6 +21,9 @@ type message struct {
 	content  []byte
 	at       time.Time
 	volatile bool // not worth waiting for Redis
+
+	// taken makes this a mark, which is not published: it is closed when all messages before it have been, or are lost.
+	taken chan struct{}
 }
 
 func (m message) cost() int { return len(m.channel) + len(m.content) + messageOverhead }
@@ -103,6 +106,13 @@ func (c *Cluster) publish(ctx context.Context) {
 // publishBatch publishes messages once Redis is there, or drops them. Those that were given to a connection which then
 // fails are not published again: it is not known how far they came.
 func (c *Cluster) publishBatch(ctx, late context.Context, batch []message) {
+	batch, marks := parted(batch)
+	defer func() {
+		c.queue.done(marks...)
+		for _, m := range marks {
+			close(m.taken)
+		}
+	}()
 	var client rueidis.Client
 	for retry := (backoff{}); ; {
 		batch = c.dropStale(batch)
@@ -138,6 +148,18 @@ func (c *Cluster) publishBatch(ctx, late context.Context, batch []message) {
 		}
 		c.stats.failed.Add(1)
 	}
+}
+
+// parted parts messages from marks.
+func parted(batch []message) (messages, marks []message) {
+	for _, m := range batch {
+		if m.taken != nil {
+			marks = append(marks, m)
+		} else {
+			messages = append(messages, m)
+		}
+	}
+	return messages, marks
 }
 
 func (c *Cluster) dropStale(batch []message) []message {

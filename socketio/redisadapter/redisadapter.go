@@ -63,6 +63,10 @@ type Config struct {
 	// cookies and the auth object are never told, unlike by Node. Defaults to nothing.
 	Describe func(*socketio.Socket) any
 
+	// Rejoined is called when what other servers emit arrives again after the connection was lost, with a time since when
+	// it may not have; its ctx ends with the cluster. It runs in a goroutine of its own. Defaults to nothing.
+	Rejoined func(ctx context.Context, since time.Time)
+
 	// Logger is told once when Redis goes away and once when it is back, of malformed messages, and of panics in
 	// handlers. Defaults to silence.
 	Logger *slog.Logger
@@ -103,6 +107,8 @@ var (
 	ErrAway = errors.New("redisadapter: Redis is away")
 	// ErrTimeout is returned when some servers have not answered in time; what the others said is returned beside it.
 	ErrTimeout = errors.New("redisadapter: not all servers have answered in time")
+	// ErrLost is returned by [Cluster.Confirm] when Redis has not taken all.
+	ErrLost = errors.New("redisadapter: not all that was emitted has reached Redis")
 	// ErrClosed is returned after the server is closed.
 	ErrClosed = errors.New("redisadapter: closed")
 )
@@ -120,7 +126,6 @@ type Cluster struct {
 	cancel   context.CancelFunc
 	closed   bool
 	running  sync.WaitGroup
-	returned func(since time.Time)
 }
 
 // New returns a cluster. It does not connect before [Cluster.Adapter] is called. The error says what is wrong with the
@@ -170,22 +175,30 @@ func (c *Cluster) Of(namespace string) *Adapter {
 // Ready waits until what other servers emit arrives in all namespaces that there are.
 func (c *Cluster) Ready(ctx context.Context) error { return c.link.ready(ctx) }
 
-// OnReturn has f called whenever messages of other servers arrive again after they could not: what was emitted there since,
-// give or take some seconds, may have been missed. f must not block. A further call replaces it.
-func (c *Cluster) OnReturn(f func(since time.Time)) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.returned = f
-}
-
-// back takes note that messages of other servers arrive again.
-func (c *Cluster) back(since time.Time) {
-	c.mu.Lock()
-	f := c.returned
-	c.mu.Unlock()
-	if f != nil {
-		f(since)
+// Confirm calls emit, which emits something, and waits until Redis has taken that for the other servers. Local sockets
+// have got it all the same. The error is that of emit, [ErrAway] at once while Redis is known to be away, the one of ctx,
+// or [ErrLost] if something was lost meanwhile, be it of emit or of somebody else.
+func (c *Cluster) Confirm(ctx context.Context, emit func() error) error {
+	before := c.stats.lost()
+	if err := emit(); err != nil {
+		return err
 	}
+	if c.link.suspend.Load() || !c.link.up() {
+		return ErrAway
+	}
+	m := message{at: time.Now(), taken: make(chan struct{})}
+	if err := c.queue.add(m); err != nil {
+		return err
+	}
+	select {
+	case <-m.taken:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if c.stats.lost() != before {
+		return ErrLost
+	}
+	return nil
 }
 
 // spawn runs f in a goroutine that Close waits for; not after the end.

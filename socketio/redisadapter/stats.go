@@ -23,6 +23,9 @@ type counters struct {
 	published, dropped, failed, received, foreign, malformed, outages atomic.Int64
 }
 
+// lost is how many messages have not reached Redis.
+func (s *counters) lost() int64 { return s.dropped.Load() + s.failed.Load() }
+
 // Stats returns the present counts.
 func (c *Cluster) Stats() Stats {
 	s := &c.stats

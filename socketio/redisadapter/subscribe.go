@@ -22,10 +22,9 @@ type link struct {
 
 	client  atomic.Pointer[rueidis.Client] // nil until Redis was reached first
 	suspend atomic.Bool                    // publishing failed; Redis must be asked before it is tried again
-
-	// The subscribing goroutine's own.
-	turn   int       // which node of a cluster was subscribed at
-	lostAt time.Time // since then messages may have been missed; zero while all is well
+	turn    int                            // which node of a cluster was subscribed at; the subscribing goroutine's own
+	cut     bool                           // what others emit may have been missed since proven; its own, too
+	proven  time.Time                      // until then nothing was missed; its own, too
 
 	mu       sync.Mutex // protects following
 	byName   map[string]*Adapter
@@ -131,15 +130,14 @@ func (l *link) suspect(err error) {
 
 // subscribe receives what other servers publish, until ctx is done.
 func (c *Cluster) subscribe(ctx context.Context) {
+	c.link.proven = time.Now()
 	for retry := (backoff{}); ; {
 		subscribed, err := c.receive(ctx)
 		if ctx.Err() != nil {
 			return
 		}
+		c.link.cut = true
 		c.link.outage.begin("subscriptions", err)
-		if c.link.lostAt.IsZero() {
-			c.link.lostAt = time.Now()
-		}
 		if subscribed {
 			retry = backoff{}
 		}
@@ -170,6 +168,8 @@ func (c *Cluster) receive(ctx context.Context) (subscribed bool, err error) {
 	defer l.part()
 	look := time.NewTicker(nodeLook)
 	defer look.Stop()
+	proof := time.NewTicker(proofEvery)
+	defer proof.Stop()
 	for {
 		l.mu.Lock()
 		fresh, changed := l.adapters[l.joined:], l.changed
@@ -180,14 +180,13 @@ func (c *Cluster) receive(ctx context.Context) (subscribed bool, err error) {
 			}
 			subscribed = true
 			l.outage.end("subscriptions")
-			if !l.lostAt.IsZero() {
-				c.back(l.lostAt)
-				l.lostAt = time.Time{}
-			}
+			c.rejoined(ctx)
 			continue
 		}
 		select {
 		case <-changed:
+		case <-proof.C:
+			c.prove(ctx, conn)
 		case err := <-lost:
 			return subscribed, cmp.Or(err, ErrAway)
 		case <-look.C:
@@ -197,6 +196,35 @@ func (c *Cluster) receive(ctx context.Context) (subscribed bool, err error) {
 		case <-ctx.Done():
 			return subscribed, ctx.Err()
 		}
+	}
+}
+
+// proofEvery is how often the connection shows that nothing was missed: when it is lost, it is not known how long before
+// that it was dead.
+const proofEvery = 2 * time.Second
+
+// prove asks for a sign of life: whatever was published before the question has arrived before the answer. Without one
+// nothing is known; that the connection is lost shows elsewhere.
+func (c *Cluster) prove(ctx context.Context, conn rueidis.DedicatedClient) {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.RequestTimeout)
+	defer cancel()
+	asked := time.Now()
+	if conn.Do(ctx, conn.B().Ping().Build()).Error() == nil {
+		c.link.proven = asked
+	}
+}
+
+// rejoined tells that what others emit arrives again.
+func (c *Cluster) rejoined(ctx context.Context) {
+	l := &c.link
+	since := l.proven
+	l.proven = time.Now()
+	if !l.cut {
+		return
+	}
+	l.cut = false
+	if c.cfg.Rejoined != nil {
+		c.spawn(func() { c.cfg.Rejoined(ctx, since) })
 	}
 }
 
