@@ -18,6 +18,7 @@ type overviewJSON struct {
 	Depth      []depthJSON     `json:"depth"`
 	Workers    []workerJSON    `json:"workers"`
 	Process    processJSON     `json:"process"`
+	Service    *aiService      `json:"aiService,omitempty"`
 	Stages     []stageJSON     `json:"stages"`
 	Throughput []minuteJSON    `json:"throughput"`
 	Attempts   []attemptsJSON  `json:"attempts"`
@@ -115,6 +116,7 @@ func (a *api) overview(w http.ResponseWriter, r *http.Request, _ auth.User) erro
 			Name: a.Process.Name, Version: a.Process.Version, Roles: a.Process.Roles,
 			StartedAt: isoTime(a.Process.Started), Alone: a.Process.Alone,
 		},
+		Service:    a.aiService(),
 		Stages:     apply(a.Recent.Times(), showStage),
 		Throughput: apply(a.Recent.Throughput(), showMinute),
 		Attempts:   []attemptsJSON{},

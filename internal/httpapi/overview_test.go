@@ -13,6 +13,8 @@ import (
 	"loupe/internal/analyze"
 	"loupe/internal/asset"
 	"loupe/internal/auth"
+	"loupe/internal/httpapi"
+	"loupe/internal/pipeline"
 	"loupe/internal/queue"
 )
 
@@ -38,7 +40,8 @@ type overviewView struct {
 		Name, Version string
 		Sockets       int
 	}
-	Stages []struct {
+	AIService struct{ Status string }
+	Stages    []struct {
 		Stage string
 		Count int
 		P95MS float64
@@ -62,7 +65,7 @@ func (s *server) overview(t *testing.T, query string) (o overviewView) {
 
 func TestOverview(t *testing.T) {
 	t.Parallel()
-	s := newServer(t, nil)
+	s := newServer(t, func(c *httpapi.Config) { c.Service = func() pipeline.Service { return pipeline.Service{} } })
 	started, goOn := make(chan struct{}), make(chan struct{})
 	s.answers(func(analyze.Request) (analyze.Result, error) {
 		started <- struct{}{}
@@ -80,6 +83,9 @@ func TestOverview(t *testing.T) {
 	}
 	if w := o.Workers[0]; w.Name != queue.ProcessName() || w.Connections != 1 || w.Running[0].ID != jobID || w.Running[0].AssetID != id || w.Running[0].Attempt != 1 {
 		t.Errorf("worker %+v", w)
+	}
+	if o.AIService.Status != "up" {
+		t.Errorf("AI service %+v", o.AIService)
 	}
 	if o.Process.Name != "loupe-test-1" || o.Process.Version != "1.2.3" || o.Process.Sockets != 3 {
 		t.Errorf("process %+v", o.Process)

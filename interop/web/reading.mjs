@@ -8,7 +8,8 @@ import { drop, eventually, open, pick, settled } from './page.mjs';
 
 const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
-async function check(page, screen) {
+/** What axe-core finds on a screen fails the scenario. */
+export async function check(page, screen) {
   await page.evaluate(() => Promise.all(document.getAnimations().filter((a) => a.effect.getTiming().iterations !== Infinity).map((a) => a.finished.catch(() => {}))));
   await page.evaluate(axe);
   const found = await page.evaluate(async () => {

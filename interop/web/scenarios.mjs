@@ -4,3 +4,4 @@ export * from './connection.mjs';
 export * from './reading.mjs';
 export * from './safety.mjs';
 export * from './many.mjs';
+export * from './console.mjs';

@@ -213,9 +213,11 @@ export const texts = {
   'console.up': 'started {time}',
   'console.share': 'stages, results, attempts and sockets are of this process alone',
 
-  'service.down': 'The AI service went away {time}: {reason}. Photos wait; no attempt is spent.',
-  'service.next': 'It is looked for again in {time}.',
-  'service.waits': 'It is looked for again soon.',
+  'service.away': 'The AI service has been away since {time}.',
+  'service.limited': 'The AI service has asked to wait, since {time}.',
+  'service.waits': 'Photos wait meanwhile; no attempt is spent.',
+  'service.next': 'It is asked again in {time}.',
+  'service.soon': 'It is asked again at any moment.',
 
   'tile.waiting': 'Waiting',
   'tile.active': 'Analysing',

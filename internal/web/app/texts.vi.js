@@ -212,9 +212,11 @@ export const texts = {
   'console.up': 'khởi động {time}',
   'console.share': 'các bước, kết quả, lần thử và kết nối chỉ của tiến trình này',
 
-  'service.down': 'Dịch vụ AI ngừng trả lời {time}: {reason}. Ảnh chờ, không mất lần thử nào.',
-  'service.next': 'Sẽ kiểm tra lại sau {time}.',
-  'service.waits': 'Sẽ sớm kiểm tra lại.',
+  'service.away': 'Dịch vụ AI vắng mặt từ {time}.',
+  'service.limited': 'Dịch vụ AI yêu cầu chờ, từ {time}.',
+  'service.waits': 'Trong lúc đó ảnh chờ, không mất lần thử nào.',
+  'service.next': 'Sẽ hỏi lại sau {time}.',
+  'service.soon': 'Sẽ hỏi lại ngay.',
 
   'tile.waiting': 'Đang chờ',
   'tile.active': 'Đang phân tích',

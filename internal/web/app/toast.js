@@ -26,7 +26,7 @@ export function toast(text, { action, done, bad = false, shown = SHOWN } = {}) {
     clearTimeout(timer);
     element.remove();
     if (present?.end === end) present = null;
-    if (by === action) action.run();
+    if (action && by === action) action.run();
     else done?.();
   };
   const start = () => {

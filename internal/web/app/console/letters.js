@@ -55,7 +55,18 @@ export function letters({ query, signal, changed }) {
   const selected = () => list.filter((row) => row.selected);
   const nouns = (n) => t('letters.n', { n });
 
-  function show() {
+  /** Where the focus goes when what had it is gone. */
+  const land = () => heading.focus({ preventScroll: true });
+
+  function keepingFocus(change) {
+    const had = element.contains(document.activeElement);
+    change();
+    if (had && !(element.contains(document.activeElement) && document.activeElement.checkVisibility())) land();
+  }
+
+  const show = () => keepingFocus(paint);
+
+  function paint() {
     const some = selected().length;
     const n = q ? matching?.count ?? null : total;
     retrySome.hidden = discardSome.hidden = clear.hidden = some === 0;
@@ -95,8 +106,10 @@ export function letters({ query, signal, changed }) {
       cursor = page.nextCursor;
       matching = matches;
       stale = false;
-      arrange(body, list.flatMap((row) => row.rows));
-      arrange(below, list.length > 0 ? [] : [nothing()]);
+      keepingFocus(() => {
+        arrange(body, list.flatMap((row) => row.rows));
+        arrange(below, list.length > 0 ? [] : [nothing()]);
+      });
       if (on) list[first]?.focus();
     } catch (error) {
       if (signal.aborted || mine !== asked) return;
@@ -138,11 +151,7 @@ export function letters({ query, signal, changed }) {
     selectAll(false);
     changed();
     await load();
-    if (document.activeElement === document.body) land();
   }
-
-  /** Where the focus goes when what had it is gone. */
-  const land = () => heading.focus({ preventScroll: true });
 
   const retry = (body) => call('POST', `${PATH}/retry`, body).then(({ data }) => data.retried);
   const discard = (body) => call('POST', `${PATH}/discard`, body).then(({ data }) => data.discarded);
@@ -168,15 +177,15 @@ export function letters({ query, signal, changed }) {
 
   async function retrySelected() {
     const ids = selected().map((row) => row.id);
-    if (ids.length === 0) return false;
-    set(retrySome, 'disabled', true);
+    if (ids.length === 0 || retrySome.ariaBusy) return false;
+    set(retrySome, 'aria-busy', 'true');
     try {
       await done(await inParts(ids, retry), ids.length, 'letters.retried');
     } catch (error) {
       fault(t('letters.notRetried'), error);
       await load();
     }
-    set(retrySome, 'disabled', false);
+    set(retrySome, 'aria-busy', null);
     return true;
   }
 
@@ -199,8 +208,9 @@ export function letters({ query, signal, changed }) {
   /** All that match: counted anew, so that what is confirmed is what there is. */
   async function askAll(gone) {
     const what = q;
-    const which = gone ? discardAll : retryAll;
-    set(which, 'disabled', true);
+    const which = gone ? discardAll : retryAll; // it is not disabled meanwhile: that would take its focus away
+    if (which.ariaBusy) return;
+    set(which, 'aria-busy', 'true');
     let found;
     try {
       found = (await get(`${PATH}/count`, { q: what }, { signal })).data;
@@ -208,7 +218,7 @@ export function letters({ query, signal, changed }) {
       if (!signal.aborted) fault(t('letters.broken'), error);
       return;
     } finally {
-      set(which, 'disabled', false);
+      set(which, 'aria-busy', null);
     }
     const n = found.count;
     ask({

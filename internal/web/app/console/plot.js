@@ -24,7 +24,7 @@ export function plot({ id, title, note, series, bars = false, format = number, n
   const highest = h('span', {});
   const half = h('span', {});
   const from = h('span', {});
-  const table = h('div', { class: 'plot-table scroll-x', tabindex: 0, role: 'region', 'aria-label': title });
+  const table = h('div', { class: 'plot-table scroll-x', tabindex: 0, role: 'group', 'aria-label': title });
   const details = h('details', { class: 'plot-details', ontoggle: () => tabulate() }, h('summary', {}, t('plot.table')), table);
   const element = h('section', { class: 'panel plot', 'aria-labelledby': id },
     h('div', { class: 'plot-head' }, h('h2', { id }, title), when),

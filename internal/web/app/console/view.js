@@ -31,7 +31,7 @@ export function open(main, { query }) {
   const about = h('p', { class: 'small dim console-about' });
   const pause = h('button', { class: 'button', type: 'button', onclick: switchPause, disabled: true }, icon('pause'), h('span', {}, t('console.pause')));
   const wrong = h('div', { class: 'notice bad', role: 'status', hidden: true }, icon('failed'), h('span', {}));
-  const service = h('div', { class: 'notice warn', role: 'status', hidden: true }, icon('offline'), h('div', {}, h('p', {}), h('p', { class: 'small dim' })));
+  const service = h('div', { class: 'notice warn', hidden: true }, icon('offline'), h('div', {}, h('p', { role: 'status' }), h('p', { class: 'small dim number' })));
   const numbers = tiles();
   const depth = plot({ id: 'depth-title', title: t('depth.title'), series: [
     { key: 'waiting', name: t('tile.waiting'), look: 'one' }, { key: 'active', name: t('tile.active'), look: 'two' }, { key: 'delayed', name: t('tile.delayed'), look: 'three' },
@@ -84,7 +84,7 @@ export function open(main, { query }) {
     samples = samples.filter(({ at }) => at > now - HOUR);
     wrong.hidden = true;
     showState(queue);
-    showService(last.service, now);
+    showService(last.aiService, now);
     setText(about, [process.name, t('console.version', { version: process.version }), t('console.up', { time: ago(process.startedAt, now) }), !process.alone && t('console.share')].filter(Boolean).join(' · '));
     set(about, 'title', moment(process.startedAt, true));
     numbers.show(last);
@@ -114,11 +114,13 @@ export function open(main, { query }) {
   }
 
   function showService(known, now) {
-    service.hidden = !known || known.status !== 'down';
+    const status = known?.status ?? 'up'; // a server that does not know says nothing
+    service.hidden = status === 'up';
     if (service.hidden) return;
     const [what, more] = service.lastChild.children;
-    setText(what, t('service.down', { time: ago(known.since, now), reason: known.reason }));
-    setText(more, known.nextLookAt ? t('service.next', { time: duration(Math.max(0, Math.ceil((Date.parse(known.nextLookAt) - now) / 1000) * 1000)) }) : t('service.waits'));
+    setText(what, `${t(status === 'rate_limited' ? 'service.limited' : 'service.away', { time: clock(known.since) })} ${t('service.waits')}`);
+    const left = Math.ceil((Date.parse(known.nextLook) - now) / 1000) * 1000;
+    setText(more, left > 0 ? t('service.next', { time: duration(left) }) : t('service.soon'));
   }
 
   function tellFault(error) {
