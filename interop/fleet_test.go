@@ -32,8 +32,8 @@ import (
 )
 
 var (
-	fleetPhotos = flag.Int("fleet.photos", 60, "photos of each part of TestFleet; 2000 for the full figure")
-	fleetUsers  = flag.Int("fleet.users", 6, "users of TestFleet; 50 for the full figure")
+	fleetPhotos = flag.Int("fleet.photos", 30, "photos of each part of TestFleet; 2000 for the full figure")
+	fleetUsers  = flag.Int("fleet.users", 4, "users of TestFleet; 50 for the full figure")
 )
 
 // fleet is three APIs and three workers on one Redis, one MongoDB server and one directory of images, with a Node server
@@ -110,8 +110,12 @@ func startFleet(t *testing.T) *fleet {
 	f := &fleet{dir: t.TempDir(), ai: startFastAI(t), http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: *fleetUsers}}}
 	t.Cleanup(f.http.CloseIdleConnections)
 	redis, mongo := testenv.StartRedis(t), os.Getenv(mongotest.ServerVar)
-	if mongo == "" {
-		mongo = mongotest.StartForMany(t)
+	switch {
+	case mongo != "":
+	case *fleetPhotos > 100:
+		mongo = mongotest.StartForMany(t) // the other would take hours
+	default:
+		mongo = mongotest.Start(t) // and this one a minute to build
 	}
 	shared := []string{
 		"LOUPE_HOST=127.0.0.1", "REDIS_URL=" + redis, "MONGODB_URI=" + mongotest.Database(t, mongo),

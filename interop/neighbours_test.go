@@ -380,5 +380,5 @@ func (n *neighbourhood) testForgets(t *testing.T) {
 func (n *neighbourhood) testForgotten(t *testing.T) {
 	id := n.forgotten
 	eventually(t, "the forgotten asset to be finished", func() bool { return n.view(t, id).Status == "active" })
-	n.expect(t, id, "active", id+"-1", 1, "")
+	n.expect(t, id, "active", id+"-2", 2, "")
 }

@@ -115,7 +115,7 @@ func (p *Pipeline) claim(ctx context.Context, data jobData, job queue.Job) (*ass
 
 	now := asset.Now()
 	change := asset.Change{
-		From: []asset.Status{asset.Draft, asset.Processing}, JobID: job.ID, At: now, To: asset.Processing,
+		From: []asset.Status{a.Status}, JobID: job.ID, At: now, To: asset.Processing,
 	}
 	if a.Status == asset.Draft { // we were faster than the one who queued it
 		change.Log = []asset.Entry{{At: job.EnqueuedAt, Event: asset.EventQueued}}
@@ -130,7 +130,7 @@ func (p *Pipeline) claim(ctx context.Context, data jobData, job queue.Job) (*ass
 			return nil, err
 		}
 		pending := false
-		change.From, change.EventPending = []asset.Status{a.Status}, &pending
+		change.EventPending = &pending
 	}
 	return &change, nil
 }
