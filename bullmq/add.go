@@ -115,11 +115,15 @@ func isError(err error) bool { return err != nil }
 // addition is a job on its way to Redis.
 type addition struct {
 	job  *Job
-	args []string // for the script
+	row  addedRow
+	args []string // for the script, without row
 	size int      // of args, in bytes
 	err  error
 	done chan struct{} // closed when job or err tells what became of it; nil in bulk
 }
+
+// addedRow is what the script is told once of jobs that follow each other and have it in common.
+type addedRow struct{ flags, name, timestamp string }
 
 // prepare checks and encodes a job.
 func (q *Queue) prepare(ctx context.Context, n NewJob) (*addition, error) {
@@ -146,7 +150,8 @@ func (q *Queue) prepare(ctx context.Context, n NewJob) (*addition, error) {
 	if job.Timestamp = opts.Timestamp; job.Timestamp.IsZero() {
 		job.Timestamp = time.Now().Truncate(time.Millisecond)
 	}
-	a := &addition{job: job, args: addArgs(job)}
+	a := &addition{job: job, size: len(n.Name)}
+	a.row, a.args = addArgs(job)
 	for _, arg := range a.args {
 		a.size += len(arg)
 	}
@@ -154,11 +159,10 @@ func (q *Queue) prepare(ctx context.Context, n NewJob) (*addition, error) {
 }
 
 // addArgs returns what the script is told about a job, which fills in what depends on options as well.
-func addArgs(job *Job) []string {
+func addArgs(job *Job) (addedRow, []string) {
 	opts := &job.Options
 	var buffer [512]byte
-	args := append(make([]string, 0, 8), "", job.Name, string(job.Data), string(appendOptions(buffer[:0], opts)),
-		strconv.FormatInt(job.Timestamp.UnixMilli(), 10))
+	args := append(make([]string, 0, 3), string(job.Data), string(appendOptions(buffer[:0], opts)))
 	var flags []byte
 	if opts.ID != "" {
 		flags = append(flags, 'i')
@@ -185,8 +189,7 @@ func addArgs(job *Job) []string {
 		job.DeduplicationID = d.ID
 		args = append(args, d.ID, strconv.FormatInt(d.TTL.Milliseconds(), 10), dedupFlags(d))
 	}
-	args[0] = string(flags)
-	return args
+	return addedRow{string(flags), job.Name, strconv.FormatInt(job.Timestamp.UnixMilli(), 10)}, args
 }
 
 // dedupFlags are the letters that the script reads.
@@ -216,10 +219,18 @@ func (q *Queue) batch(additions []*addition) int {
 
 // send adds a batch and fills in what became of each job. The error is that of the whole call, which each job has too.
 func (q *Queue) send(ctx context.Context, batch []*addition) error {
-	args := make([]string, 2, 2+8*len(batch))
+	args := make([]string, 2, 6+4*len(batch))
 	args[0], args[1] = millisNow(), strconv.Itoa(len(batch))
-	for _, a := range batch {
-		args = append(args, a.args...)
+	for rest := batch; len(rest) > 0; {
+		row, n := rest[0].row, 1
+		for n < len(rest) && rest[n].row == row {
+			n++
+		}
+		args = append(args, strconv.Itoa(n), row.flags, row.name, row.timestamp)
+		for _, a := range rest[:n] {
+			args = append(args, a.args...)
+		}
+		rest = rest[n:]
 	}
 	reply, err := addScript.run(ctx, q.client, q.keys, args...).ToArray()
 	if err == nil {

@@ -187,11 +187,15 @@ func TestAdd(t *testing.T) {
 			events: []string{"added 1 a", "waiting 1", "added 2 a", "waiting 2", "added x a", "waiting x", "added 4 a", "waiting 4"},
 		},
 		{
-			name: "own id twice", opts: []JobOptions{{ID: "x"}, {ID: "x", Delay: min5}}, ids: "x x!",
+			name: "own ids twice", opts: []JobOptions{{ID: "x"}, {ID: "y"}, {ID: "x"}, {ID: "x", Delay: min5}, {ID: "z"}, {ID: "y"}},
+			ids: "x y x! x! z y!",
 			keys: map[string]string{
-				"x": fmt.Sprintf(hash, `{"attempts":0,"jobId":"x"}`), "id": "2", "wait": "x", "marker": "0=0",
+				"x": fmt.Sprintf(hash, `{"attempts":0,"jobId":"x"}`), "y": fmt.Sprintf(hash, `{"attempts":0,"jobId":"y"}`),
+				"z": fmt.Sprintf(hash, `{"attempts":0,"jobId":"z"}`), "id": "6", "wait": "z y x", "marker": "0=0",
 			},
-			events: []string{"added x a", "waiting x", "duplicated x"},
+			events: []string{
+				"added x a", "waiting x", "added y a", "waiting y", "duplicated x", "duplicated x", "added z a", "waiting z", "duplicated y",
+			},
 		},
 		{
 			name:   "paused",

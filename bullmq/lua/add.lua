@@ -1,8 +1,8 @@
 -- add: new jobs, in order.
 --
 -- KEYS[1]  prefix
--- ARGV     now, number of jobs, and for each job: flags, name, data (JSON), opts (JSON), timestamp, then what the flags
--- announce, in this order:
+-- ARGV     now, number of jobs, and for each row of jobs that have it in common: how many they are, flags, name, timestamp;
+-- then for each of these: data (JSON), opts (JSON), and what the flags announce, in this order:
 --   i  its own id        c  key of the parent, field `parent` (JSON)
 --   d  delay in ms       u  deduplication id, time to live in ms or 0, flags (below)
 --   p  priority          l  lifo; nothing follows
@@ -12,181 +12,74 @@
 -- its events, or found to be there already; at most one wake-up of each kind.
 -- Reply    the counter, then for each job that is not stored under its own id or its share of the counter: its index from 0,
 -- and the id of the job in its place or an error: -5 the parent is missing, -7 it has another parent.
---@ include parent
---@ include jobkeys
+--@ include enqueue
 
 local Q = open(KEYS[1])
 local P = Q.P
 local count = tonumber(ARGV[2])
 local counter = call('INCRBY', P .. 'id', count)
 local reply = { counter }
-local line, runnable, delayed, none = {}, false, false, {}
+local line, runnable, delayed = {}, false, false
+local at, index = 3, 0 -- of the next argument, and of the next job
 
--- attach makes a job that exists already a child of a parent, unless a living one has it. It gives the parent the value
--- that it completed with, or lets it wait.
-local function attach(id, parentKey, parent)
-  local J = P .. id
-  local old = call('HGET', J, 'parentKey')
-  if old and old ~= parentKey and call('EXISTS', old) == 1 then
-    return false
-  end
-  call('HSET', J, 'parentKey', parentKey, 'parent', parent)
-  call('SADD', parentKey .. ':dependencies', J)
-  if call('ZSCORE', P .. 'completed', id) then
-    childCompleted(parent, J, call('HGET', J, 'returnvalue') or 'null')
-  end
-  return true
+-- number returns the id of a job by the counter.
+local function number(i)
+  return string.format('%.0f', counter - count + i + 1)
 end
 
--- inPlaceOf returns the id of the job that keeps this one out by its deduplication id, if one does; otherwise that id is
--- this job's now. A key whose job is gone, and which would never end, keeps nobody out.
-local function inPlaceOf(job)
-  local key, flags = P .. 'de:' .. job.dedup, job.dedupFlags
-  local function has(flag)
-    return string.find(flags, flag, 1, true)
+-- note takes what became of the next job into the reply, if it is not what was asked for.
+local function note(outcome)
+  if outcome then
+    reply[#reply + 1], reply[#reply + 2] = index, outcome
   end
-  local ttl = has('k') and 0 or job.ttl
-  local function own(id)
-    if ttl > 0 then
-      call('SET', key, id, 'PX', ttl)
-    else
-      call('SET', key, id)
-    end
-  end
-
-  local owner = call('GET', key)
-  if not owner or (call('EXISTS', P .. owner) == 0 and call('PTTL', key) < 0) then
-    own(job.id)
-    return nil
-  end
-  local due = call('ZSCORE', P .. 'delayed', owner)
-  if has('r') then
-    if not due then
-      return owner -- without an event: so it is in Node
-    end
-    local parent = call('HGET', P .. owner, 'parent')
-    call('ZREM', P .. 'delayed', owner)
-    deleteJob(Q, owner)
-    if parent then
-      childRemoved(parent, P .. owner)
-    end
-    emit(Q, 'removed', owner, 'prev', 'delayed')
-    if has('x') then
-      own(job.id)
-    else
-      call('SET', key, job.id, 'KEEPTTL')
-    end
-    emit(Q, 'deduplicated', job.id, 'deduplicationId', job.dedup, 'deduplicatedJobId', owner)
-    return nil
-  end
-  emit(Q, 'deduplicated', owner, 'deduplicationId', job.dedup, 'deduplicatedJobId', job.id)
-  if has('s') and due then
-    local at = job.timestamp + job.delay
-    call('ZREM', P .. 'delayed', owner)
-    call('HSET', P .. owner, 'delay', job.delay)
-    pushDelayed(Q, owner, at)
-    emit(Q, 'delayed', owner, 'delay', at)
-    delayed = true
-  end
-  if has('k') and call('LPOS', P .. 'active', owner) then
-    call('DEL', P .. 'dn:' .. job.dedup)
-    call('HSET', P .. 'dn:' .. job.dedup, 'name', job.name, 'data', job.data, 'opts', job.opts, 'jid', job.id)
-    call('PERSIST', key)
-  elseif has('x') and ttl > 0 then
-    own(owner)
-  end
-  return owner
+  index = index + 1
 end
 
--- keep stores a job under an id that is free and puts it in its place. Those of the line are pushed together at the end.
-local function keep(id, name, data, opts, timestamp, delay, priority, lifo, more)
-  call('HSET', P .. id, 'name', name, 'data', data, 'opts', opts, 'timestamp', timestamp,
-    'delay', delay > 0 and delay or '0', 'priority', priority > 0 and priority or '0', unpack(more))
-  emit(Q, 'added', id, 'name', name)
-  if delay > 0 then
-    pushDelayed(Q, id, timestamp + delay)
-    emit(Q, 'delayed', id, 'delay', timestamp + delay)
-    delayed = true
-    return
+-- rarely returns functions that few calls need. Making functions takes a good part of a short script's time.
+local functions
+local function rarely()
+  if not functions then
+    --@ include special
+    functions = special
   end
-  if priority > 0 or lifo then
-    push(Q, id, priority, lifo)
-    runnable = true
-  else
-    line[#line + 1] = id
-  end
-  emit(Q, 'waiting', id)
+  return functions
 end
 
--- addSpecial adds a job that asks for more than its turn. It returns the id of the job in its place, or an error.
-local function addSpecial(job)
-  local id, more = job.id, none
-  if job.parentKey and call('EXISTS', job.parentKey) == 0 then
-    return -5
+-- addPlain adds jobs that ask for nothing but their turn and, with own, their ids.
+local function addPlain(size, own, name, timestamp)
+  local ids, keys, seen, free, width = {}, {}, {}, true, own and 3 or 2
+  for i = 1, size do
+    local id = own and ARGV[at + 3 * i - 1] or number(index + i - 1)
+    ids[i], keys[i] = id, P .. id
+    free, seen[id] = free and not seen[id], true
   end
-  if job.ownID and call('EXISTS', P .. id) == 1 then
-    if job.parentKey and not attach(id, job.parentKey, job.parent) then
-      return -7
-    end
-    emit(Q, 'duplicated', id)
-    return id
-  end
-  if job.dedup then
-    local other = inPlaceOf(job)
-    if other then
-      return other
-    end
-    more = { 'deid', job.dedup }
-  end
-  if job.parentKey then
-    more = { 'parentKey', job.parentKey, 'parent', job.parent }
-    call('SADD', job.parentKey .. ':dependencies', P .. id)
-  end
-  keep(id, job.name, job.data, job.opts, job.timestamp, job.delay, job.priority, job.lifo, more)
-end
-
-local at = 3
--- given returns the next argument if the flags announce it.
-local function given(flags, flag)
-  if not string.find(flags, flag, 1, true) then
-    return nil
-  end
-  at = at + 1
-  return ARGV[at - 1]
-end
-
-for i = 1, count do
-  local flags, name, data, opts, timestamp = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
-  at = at + 5
-  local id = string.format('%.0f', counter - count + i)
-  local outcome
-  if flags == '' then
-    keep(id, name, data, opts, timestamp, 0, 0, false, none)
-  elseif flags == 'i' then -- the most common wish, in fewer steps
-    id, at = ARGV[at], at + 1
-    if call('EXISTS', P .. id) == 0 then
-      keep(id, name, data, opts, timestamp, 0, 0, false, none)
+  free = not own or (free and call('EXISTS', unpack(keys)) == 0)
+  for i = 1, size do
+    local id = ids[i]
+    if free or call('EXISTS', keys[i]) == 0 then
+      call('HSET', keys[i], 'name', name, 'data', ARGV[at], 'opts', ARGV[at + 1], 'timestamp', timestamp,
+        'delay', '0', 'priority', '0')
+      emit(Q, 'added', id, 'name', name)
+      emit(Q, 'waiting', id)
+      line[#line + 1] = id
+      note()
     else
       emit(Q, 'duplicated', id)
-      outcome = id
+      note(id)
     end
-  else
-    local job = { name = name, data = data, opts = opts, timestamp = timestamp }
-    job.ownID = given(flags, 'i')
-    job.id = job.ownID or id
-    job.delay = tonumber(given(flags, 'd') or 0)
-    job.priority = tonumber(given(flags, 'p') or 0)
-    job.lifo = string.find(flags, 'l', 1, true) ~= nil
-    job.parentKey = given(flags, 'c')
-    job.parent = given(flags, 'c')
-    job.dedup = given(flags, 'u')
-    job.ttl = tonumber(given(flags, 'u'))
-    job.dedupFlags = given(flags, 'u')
-    outcome = addSpecial(job)
+    at = at + width
   end
-  if outcome then
-    reply[#reply + 1] = i - 1
-    reply[#reply + 1] = outcome
+end
+
+while ARGV[at] do
+  local size, flags, name, timestamp = unpack(ARGV, at, at + 3)
+  at = at + 4
+  if flags == '' or flags == 'i' then
+    addPlain(tonumber(size), flags == 'i', name, timestamp)
+  else
+    for _ = 1, tonumber(size) do
+      note(rarely().add(flags, name, timestamp))
+    end
   end
 end
 
