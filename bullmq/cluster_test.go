@@ -91,3 +91,22 @@ func (c *cluster) moveSlot(t *testing.T, keysAtOnce int, pause time.Duration) {
 	}
 	c.owner = to
 }
+
+// addReplica gives the node that has the slot a replica, which knows all of it when addReplica returns.
+func (c *cluster) addReplica(t *testing.T) *ownRedis {
+	t.Helper()
+	busPort := strconv.Itoa(testenv.FreePort(t))
+	r := startOwnRedis(t, "--cluster-enabled", "yes", "--cluster-port", busPort, "--cluster-node-timeout", "2000",
+		"--repl-diskless-sync-delay", "0", "--appendfsync", "no")
+	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{r.addr()}, ForceSingleClient: true, DisableCache: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	c.must(t, c.owner, "CLUSTER", "MEET", "127.0.0.1", r.port, busPort)
+	eventually(t, "the replica to follow", func() bool {
+		return client.Do(t.Context(), client.B().Arbitrary("CLUSTER", "REPLICATE", c.ids[c.owner]).Build()).Error() == nil
+	})
+	r.process.Line(t, "Finished with success")
+	return r
+}

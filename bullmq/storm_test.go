@@ -69,7 +69,8 @@ func TestStorms(t *testing.T) {
 		{name: "asleep for 1 s", start: asleep},
 		{name: "asleep longer than locks live", start: asleep, worse: locksLapse},
 		{name: "slot of a cluster moved", start: movedSlot},
-		{name: "replica takes over by Sentinel", start: sentinelFailover, worse: writesLost},
+		{name: "replica takes over in a cluster", start: clusterFailover, worse: writesLost},
+		{name: "replicas take over by Sentinel", start: sentinelFailover, worse: writesLost},
 	}
 	t.Run("all", func(t *testing.T) {
 		for _, s := range storms {
@@ -137,21 +138,12 @@ func (s *storm) blow(t *testing.T) {
 	eventually(t, "some jobs", func() bool { return runs.jobs() >= stormJobs })
 	added := load()
 	s.result.harms, s.result.jobs = site.harms, len(added)
-	for _, id := range added {
-		for {
-			job, err := q.Add(t.Context(), "paint", nil, stormOptions(id))
-			if err == nil && !job.Existing {
-				s.result.forgotten++
-			}
-			if err == nil {
-				break
-			}
-			<-time.After(stormPace)
-		}
-	}
 	eventually(t, "the ends", func() bool {
-		n, err := q.client.Do(t.Context(), q.client.B().Zcard().Key(q.keys.of(keyCompleted)).Build()).AsInt64()
-		return err == nil && n == int64(len(added))
+		s.result.forgotten += s.addAgain(t, q, added)
+		return soon(func() bool {
+			n, err := q.client.Do(t.Context(), q.client.B().Zcard().Key(q.keys.of(keyCompleted)).Build()).AsInt64()
+			return err == nil && n == int64(len(added))
+		})
 	})
 	eventually(t, "rest", func() bool { n, err := do(t, q, "LLEN", "P:active").AsInt64(); return n == 0 && err == nil })
 	wantAtRest(t, q)
@@ -162,6 +154,29 @@ func (s *storm) blow(t *testing.T) {
 	}
 	told.until(t, "the last", func(e Event) bool { return e.Name == EventCompleted && e.JobID == id })
 	s.judge(t, q, added, &runs, told, int(stalled.Load()))
+}
+
+// addAgain adds the jobs that are not there, as a producer does that looks after its own, and returns how many those were.
+func (s *storm) addAgain(t *testing.T, q *Queue, ids []string) (forgotten int) {
+	t.Helper()
+	for _, id := range ids {
+		if job, err := q.Add(t.Context(), "paint", nil, stormOptions(id)); err == nil && !job.Existing {
+			forgotten++
+		}
+	}
+	return forgotten
+}
+
+// soon tells whether something is so within two seconds.
+func soon(so func() bool) bool {
+	poll := time.NewTicker(10 * time.Millisecond)
+	defer poll.Stop()
+	for deadline := time.Now().Add(2 * time.Second); !so(); <-poll.C {
+		if time.Now().After(deadline) {
+			return false
+		}
+	}
+	return true
 }
 
 // judge counts what became of the jobs, and fails the test if that is not what it should be.
@@ -352,6 +367,19 @@ func movedSlot(t *testing.T) site {
 	}
 }
 
+// clusterFailover is a cluster in which the node with the queue goes, and its replica takes over.
+func clusterFailover(t *testing.T) site {
+	c := startClusterOfThree(t)
+	replica := c.addReplica(t)
+	return site{
+		client: plain(c.nodes[(c.owner+1)%len(c.nodes)].Address), prefix: clusterPrefix, harms: 1, every: 500 * time.Millisecond,
+		harm: func(t *testing.T, _ *Queue) {
+			c.nodes[c.owner].Kill()
+			replica.process.Line(t, "Failover election won")
+		},
+	}
+}
+
 // sentinelFailover is a master with two replicas. One takes over because the master is gone, then the other one on demand;
 // for some seconds the one before goes on as if it were the master still.
 func sentinelFailover(t *testing.T) site {
@@ -370,8 +398,10 @@ func sentinelFailover(t *testing.T) site {
 	t.Cleanup(alone.Close)
 	harms := 0
 	return site{
-		client: rueidis.ClientOption{InitAddress: []string{address}, Sentinel: rueidis.SentinelOption{MasterSet: "main"}},
-		harms:  2, every: 500 * time.Millisecond,
+		client: rueidis.ClientOption{
+			InitAddress: []string{address}, Sentinel: rueidis.SentinelOption{MasterSet: "main", TopologyRefreshInterval: time.Second},
+		},
+		harms: 2, every: 500 * time.Millisecond,
 		harm: func(t *testing.T, q *Queue) {
 			harms++
 			if harms == 1 {
@@ -380,6 +410,10 @@ func sentinelFailover(t *testing.T) site {
 				return
 			}
 			eventually(t, "a replica to follow the new master", func() bool {
+				n, err := q.client.Do(t.Context(), q.client.B().Wait().Numreplicas(1).Timeout(1000).Build()).AsInt64()
+				return n == 1 && err == nil
+			})
+			eventually(t, "the failover to begin", func() bool {
 				return alone.Do(t.Context(), alone.B().Arbitrary("SENTINEL", "FAILOVER", "main").Build()).Error() == nil
 			})
 			sentinel.Line(t, "+switch-master")

@@ -69,7 +69,8 @@ func goroutines() []string {
 	}
 	var stacks []string
 	for s := range strings.SplitSeq(string(buf), "\n\n") {
-		if !strings.Contains(s, "os/signal.loop") && !strings.Contains(s, "rueidis.(*clusterClient).redirectOrNew.func1") {
+		closing := strings.Contains(s, "[sleep") && strings.Contains(s, "rueidis.(*clusterClient)")
+		if !strings.Contains(s, "os/signal.loop") && !closing {
 			stacks = append(stacks, s)
 		}
 	}
