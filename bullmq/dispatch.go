@@ -164,7 +164,7 @@ func (d *lane) next(now time.Time) *call {
 		d.due, d.look = time.Time{}, true
 	}
 	want := 0
-	if !d.paused && !d.closing && !now.Before(d.limited) {
+	if !d.paused && !d.closing && d.alone == nil && !now.Before(d.limited) {
 		want = max(0, min(d.slots-d.active, maxFetched))
 	}
 	if len(d.ended) == 0 && !d.pass && (!d.look || want == 0) {
@@ -190,7 +190,7 @@ func (d *lane) rest(now time.Time) time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {
-	case d.paused || d.closing || d.active >= d.slots:
+	case d.paused || d.closing || d.alone != nil || d.active >= d.slots:
 		return restAtMost
 	case now.Before(d.limited):
 		return d.limited.Sub(now)

@@ -43,6 +43,8 @@ type shift struct {
 	limited time.Time       // until then no job may start
 	paused  bool
 	closing bool
+	alone   *run   // a job that runs, or is to run, with no other beside it
+	begin   func() // runs it; nil: it does
 
 	tokenCount int64
 }
@@ -109,12 +111,39 @@ func (d *lane) start(r *run) {
 	d.runs++
 	ctx, cancel := context.WithCancelCause(d.base)
 	r.cancel = cancel
-	if d.closing || d.paused { // it was on its way when that began
+	suspect := d.cfg.Isolate && r.job.StalledCount > 0
+	if d.closing || d.paused || d.alone != nil && (suspect || d.begin == nil) { // it was on its way when that began
 		d.settle(r, outcome{kind: outcomeReturned, err: ErrShutdown})
 		return
 	}
-	d.active++
-	go d.work(ctx, r)
+	begin := func() {
+		d.active++
+		go d.work(ctx, r)
+	}
+	if suspect {
+		d.alone, d.begin = r, begin
+		d.beginAlone()
+		return
+	}
+	begin()
+}
+
+// beginAlone runs a job that is to run alone, once no other does. The shift is locked.
+func (s *shift) beginAlone() {
+	if s.begin == nil || slices.ContainsFunc(s.lanes, func(l *lane) bool { return l.active > 0 }) {
+		return
+	}
+	s.begin()
+	s.begin = nil
+}
+
+// returnAlone gives back a job that has waited to run alone. The shift is locked.
+func (s *shift) returnAlone() {
+	if s.begin == nil {
+		return
+	}
+	s.alone.lane.settle(s.alone, outcome{kind: outcomeReturned, err: ErrShutdown})
+	s.alone, s.begin = nil, nil
 }
 
 // forget lets a run go. The shift is locked.
@@ -188,6 +217,11 @@ func (d *lane) end(r *run, o outcome, took time.Duration) {
 	} else {
 		d.settle(r, o)
 	}
+	if d.alone == r {
+		d.alone, d.look = nil, true
+		d.signalLanes()
+	}
+	d.beginAlone()
 	d.mu.Unlock()
 	signal(d.wake)
 	if r.lost {
@@ -209,6 +243,9 @@ func (s *shift) pause(paused bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.paused = paused
+	if paused {
+		s.returnAlone()
+	}
 	s.look = s.look || !paused
 	s.pass = s.pass || paused
 	s.signalLanes()
@@ -219,6 +256,7 @@ func (s *shift) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closing = true
+	s.returnAlone()
 }
 
 // passOn has what waits wake another worker.

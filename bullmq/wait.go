@@ -114,7 +114,7 @@ func (s *shift) pop(ctx context.Context, conn rueidis.DedicatedClient, marker st
 func (s *shift) isIdle() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !s.paused && !s.closing && !s.look && s.hasFree()
+	return !s.paused && !s.closing && s.alone == nil && !s.look && s.hasFree()
 }
 
 // woken passes a wake-up on to dispatch: there may be jobs, or there will be at a time to come.
@@ -122,7 +122,7 @@ func (s *shift) woken(due time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.paused || s.closing || !s.hasFree():
+	case s.paused || s.closing || s.alone != nil || !s.hasFree():
 		s.pass = true
 	case !due.After(time.Now()):
 		s.look = true

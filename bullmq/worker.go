@@ -46,6 +46,10 @@ type WorkerConfig struct {
 	// MaxStalls is how often a job may lose its worker before it fails; negative is never. Defaults to 1.
 	MaxStalls int
 
+	// Isolate has a job that has lost its worker before run alone in its worker, so that one which kills its worker takes
+	// no others along. Those that are fetched beside it may be given back, which counts as a start. Defaults to false.
+	Isolate bool
+
 	// MaxStarts fails a job that was started more often, however those attempts ended; 0 is no bound. Defaults to 0.
 	MaxStarts int
 

@@ -996,6 +996,73 @@ func TestRateLimitAfter(t *testing.T) {
 	eventually(t, "all", func() bool { return a.ends.count()+b.ends.count() == 9 })
 }
 
+// A job that has lost its worker before runs with no other beside it, whatever the others do.
+func TestIsolate(t *testing.T) {
+	t.Parallel()
+	for _, slots := range []int{4, 40} {
+		q := newQueue(t, QueueConfig{})
+		suspects := map[string]bool{}
+		const jobs = 60
+		for i := range jobs {
+			id := add(t, q, JobOptions{})
+			if i%9 < 2 {
+				suspects[id] = true
+				do(t, q, "HSET", "P:"+id, "stc", "1")
+			}
+		}
+		var mu sync.Mutex
+		running := map[string]bool{}
+		handler := func(_ context.Context, job *Job) (any, error) {
+			mu.Lock()
+			running[job.ID] = true
+			for id := range running {
+				if len(running) > 1 && suspects[id] {
+					t.Errorf("%d jobs run beside %s", len(running)-1, id)
+				}
+			}
+			mu.Unlock()
+			<-time.After(time.Millisecond)
+			mu.Lock()
+			defer mu.Unlock()
+			delete(running, job.ID)
+			return nil, nil
+		}
+		w := work(t, q, WorkerConfig{Concurrency: slots, Isolate: true}, handler)
+		eventually(t, "all", func() bool {
+			n, err := q.Counts(t.Context())
+			return err == nil && n[StateCompleted] == jobs
+		})
+		w.stop()
+		wantAtRest(t, q)
+	}
+}
+
+// What waits to run alone is given back when the worker pauses or stops.
+func TestIsolatedIsGivenBack(t *testing.T) {
+	t.Parallel()
+	for name, stop := range map[string]func(*crew){"pause": func(w *crew) { w.Pause() }, "stop": func(w *crew) { go w.stop() }} {
+		q := newQueue(t, QueueConfig{})
+		first, suspect := add(t, q, JobOptions{}), add(t, q, JobOptions{})
+		do(t, q, "HSET", "P:"+suspect, "stc", "1")
+		goOn := make(chan struct{})
+		w := work(t, q, WorkerConfig{Concurrency: 2, Isolate: true}, func(context.Context, *Job) (any, error) {
+			<-goOn
+			return nil, nil
+		})
+		eventually(t, name+": both are taken", func() bool { return len(w.Running()) == 2 })
+		stop(w)
+		eventually(t, name+": one is back", func() bool {
+			state, err := q.State(t.Context(), suspect)
+			return err == nil && state == StateWaiting
+		})
+		close(goOn)
+		eventually(t, name+": the end", func() bool { return w.ends.has(first + " completed") })
+		if w.ends.has(suspect + " completed") {
+			t.Errorf("%s: the suspect has run", name)
+		}
+	}
+}
+
 func TestSetConcurrency(t *testing.T) {
 	t.Parallel()
 	for _, most := range []int{4, 40} { // in one lane, in two

@@ -188,7 +188,7 @@ type Config struct {
 	Timeout     time.Duration // of one attempt. Default 120 s.
 	Grace       time.Duration // that running jobs have to end at a shutdown. Default 20 s.
 	Lease       time.Duration // after which a job of a silent worker is given to another; renewed at half. Default 30 s.
-	MaxStalls   int           // a job whose worker died more often than this is a dead letter. Default 3.
+	MaxStalls   int           // a job whose worker died more often than this is a dead letter; until then it runs alone. Default 3.
 	KeepDone    time.Duration // how long completed jobs are kept. Default 24 h.
 	KeepFailed  time.Duration // how long dead letters are kept. Default 7 days.
 

@@ -73,6 +73,7 @@ func Run(t *testing.T, h Harness) {
 		{"Start and stop", testStartAndStop},
 		{"A job whose worker died", testWorkerDied},
 		{"A job whose worker died too often", testPoison},
+		{"A poison kills no others", testPoisonKillsNoOthers},
 
 		{"Counts", testCounts},
 		{"Pause and Resume", testPause},

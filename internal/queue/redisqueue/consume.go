@@ -18,6 +18,7 @@ func (q *Queue) Consume(ctx context.Context, h queue.Handler) error {
 		Lock:             q.config.Lease,
 		StalledEvery:     q.config.Lease,
 		MaxStalls:        q.config.MaxStalls,
+		Isolate:          true,
 		Timeout:          q.config.Timeout,
 		Grace:            q.config.Grace,
 		RemoveOnComplete: bullmq.KeepFor(q.config.KeepDone),

@@ -29,8 +29,9 @@ type consumer struct {
 	ends    chan ending
 	over    chan struct{} // closed when nobody listens to ends any more
 
-	foreign map[handOut]sighting // active jobs of other workers
-	stuck   bool                 // the last turn failed
+	foreign  map[handOut]sighting // active jobs of other workers
+	suspects []int64              // jobs whose worker died, that we have given back: each runs alone the next time
+	stuck    bool                 // the last turn failed
 
 	// When what is due next. These are readings of the monotonic clock: setting the clock changes no lease.
 	renewAt, renewed    time.Time // the next and the last renewal of our leases

@@ -4,7 +4,7 @@ package sqlitequeue
 var Statements = map[string]string{
 	"adopt": adoptSQL, "counts": countsSQL, "dead letters": deadLettersSQL, "end": endSQL, "enqueue": enqueueSQL,
 	"gate": gateSQL, "get": getSQL, "give back": giveBackSQL, "hold": holdSQL, "promote": promoteSQL, "renew": renewSQL,
-	"retry": retrySQL, "sweep": sweepSQL, "take": takeSQL, "active": activeSQL, "all": allSQL, "running": runningSQL,
+	"retry": retrySQL, "sweep": sweepSQL, "take": takeSQL, "take one": takeOneSQL, "active": activeSQL, "all": allSQL, "running": runningSQL,
 }
 
 // What tests count with.

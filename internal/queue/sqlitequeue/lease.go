@@ -96,6 +96,7 @@ func (t *turn) reclaimJobs(ctx context.Context, tx *sqlitedb.Tx) error {
 			if _, err := tx.Exec(ctx, giveBackSQL, o.seq); err != nil {
 				return err
 			}
+			t.suspects = append(t.suspects, o.seq)
 			continue
 		}
 		if _, err := tx.Query(ctx, func(row sqlitedb.Row) error {

@@ -19,6 +19,7 @@ type run struct {
 	job    queue.Job
 	errors []queue.AttemptError // of earlier attempts
 	dead   string               // not empty: the job is poison, for this reason; the handler is only told
+	alone  bool                 // no other job is to run beside it
 	cancel context.CancelCauseFunc
 	lost   bool // somebody else has the job: what comes of this run does not count
 }

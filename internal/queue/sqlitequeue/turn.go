@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	_ "embed"
 	"fmt"
+	"slices"
 	"time"
 
 	"loupe/internal/queue"
@@ -19,6 +20,7 @@ type turn struct {
 	renew, reclaim, sweep bool // what is due
 
 	started   []*run
+	suspects  []int64 // what the consumer's become
 	lost      []*run
 	foreign   map[handOut]sighting
 	sweepMore bool
@@ -32,7 +34,7 @@ func (c *consumer) takeTurn(ctx context.Context) (due time.Time, err error) {
 	now := time.Now()
 	working := c.stopped.IsZero()
 	t := turn{
-		c: c, now: now,
+		c: c, now: now, suspects: slices.Clone(c.suspects),
 		renew:   c.keepsLeases() && !now.Before(c.renewAt),
 		reclaim: working && !now.Before(c.reclaimAt),
 		sweep:   working && !now.Before(c.sweepAt),
@@ -92,6 +94,7 @@ func (c *consumer) apply(ctx context.Context, t *turn) {
 			c.sweepAt = t.now.Add(c.sweepEvery())
 		}
 	}
+	c.suspects = t.suspects
 	c.lookAt = t.now.Add(lookEvery)
 	c.lose(ctx, t.lost)
 	for _, r := range t.started {
@@ -179,6 +182,8 @@ var (
 	gateSQL string
 	//go:embed sql/take.sql
 	takeSQL string
+	//go:embed sql/take_one.sql
+	takeOneSQL string
 )
 
 // takeJobs takes as many jobs as can be worked on, the first in line first.
@@ -205,8 +210,11 @@ func (t *turn) takeJobs(ctx context.Context, tx *sqlitedb.Tx) error {
 	if shut > 0 && (t.next == 0 || shut < t.next) {
 		t.next = shut
 	}
-	if paused || free <= 0 {
+	if paused || free <= 0 || t.c.runsAlone() {
 		return nil
+	}
+	if err := t.takeSuspect(ctx, tx); err != nil || len(t.started)+len(t.suspects) > 0 {
+		return err
 	}
 	_, err := tx.Query(ctx, func(row sqlitedb.Row) error {
 		r, _, err := t.c.scanRun(row)
@@ -214,6 +222,37 @@ func (t *turn) takeJobs(ctx context.Context, tx *sqlitedb.Tx) error {
 		return err
 	}, takeSQL, t.c.q.worker, now, free)
 	return err
+}
+
+// takeSuspect takes the first job whose worker died, once no other runs: one that kills its worker takes no others along.
+func (t *turn) takeSuspect(ctx context.Context, tx *sqlitedb.Tx) error {
+	if len(t.c.running) > len(t.c.ended) {
+		return nil
+	}
+	for len(t.suspects) > 0 && len(t.started) == 0 {
+		var seq int64
+		seq, t.suspects = t.suspects[0], t.suspects[1:]
+		_, err := tx.Query(ctx, func(row sqlitedb.Row) error {
+			r, _, err := t.c.scanRun(row)
+			r.alone = true
+			t.started = append(t.started, r)
+			return err
+		}, takeOneSQL, t.c.q.worker, t.now.UnixMilli(), seq)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// runsAlone reports whether a job runs that is to run alone.
+func (c *consumer) runsAlone() bool {
+	for r := range c.running {
+		if r.alone && !c.hasEnded(r) {
+			return true
+		}
+	}
+	return false
 }
 
 // sweepBatch is how many old jobs one turn removes at most, of each kind.
