@@ -146,11 +146,11 @@ export function letters({ query, signal, changed }) {
     show();
   }
 
-  async function done(n, wanted, text) {
+  function done(n, wanted, text) {
     toast(n < wanted ? `${t(text, { n })} ${t('letters.passed', { n: wanted - n })}` : t(text, { n }));
     selectAll(false);
     changed();
-    await load();
+    load();
   }
 
   const retry = (body) => call('POST', `${PATH}/retry`, body).then(({ data }) => data.retried);
@@ -159,7 +159,7 @@ export function letters({ query, signal, changed }) {
   async function retryOne(id) {
     try {
       await call('POST', `${PATH}/${encodeURIComponent(id)}/retry`);
-      await done(1, 1, 'letters.retried');
+      done(1, 1, 'letters.retried');
     } catch (error) {
       fault(t('letters.notRetried'), error);
     }
@@ -170,7 +170,7 @@ export function letters({ query, signal, changed }) {
       title: t('letters.askDiscard', { what: nouns(1) }), text: t('letters.discardWhat'), yes: t('letters.discard'), danger: true, after: land,
       run: async () => {
         await call('DELETE', `${PATH}/${encodeURIComponent(id)}`);
-        await done(1, 1, 'letters.discarded');
+        done(1, 1, 'letters.discarded');
       },
     });
   }
@@ -180,7 +180,7 @@ export function letters({ query, signal, changed }) {
     if (ids.length === 0 || retrySome.ariaBusy) return false;
     set(retrySome, 'aria-busy', 'true');
     try {
-      await done(await inParts(ids, retry), ids.length, 'letters.retried');
+      done(await inParts(ids, retry), ids.length, 'letters.retried');
     } catch (error) {
       fault(t('letters.notRetried'), error);
       await load();
