@@ -241,6 +241,10 @@ const (
 
 // attemptFailed decides what becomes of a failed attempt, by the class of its error.
 func (p *Pipeline) attemptFailed(ctx context.Context, a asset.Asset, job queue.Job, t trial, err error, took time.Duration) error {
+	if errors.Is(context.Cause(ctx), queue.ErrLeaseLost) {
+		p.skip(ctx, job, "given to another worker while its analysis ran")
+		return queue.ErrLeaseLost
+	}
 	sentence := sentenceSpent
 	if failure, ok := errors.AsType[*analyze.Error](err); ok {
 		switch {
@@ -264,7 +268,7 @@ func (p *Pipeline) attemptFailed(ctx context.Context, a asset.Asset, job queue.J
 			return nil
 		case errors.Is(cause, queue.ErrTimeout):
 			sentence = sentenceTimeout
-		case cause != nil: // shutting down, or the job was given to another worker
+		case cause != nil: // shutting down
 			return cause
 		}
 	}
