@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"time"
 )
@@ -52,7 +53,7 @@ func New(c Config) http.Handler {
 	if c.MaxUpload == 0 {
 		c.MaxUpload = 10 << 20
 	}
-	h := &handler{page: newAsset(page(c), "text/html; charset=utf-8"), parts: make(map[string]asset), policy: policy(c.ImageOrigins)}
+	h := &handler{parts: make(map[string]asset), policy: policy(c.ImageOrigins)}
 	must(fs.WalkDir(files, "app", func(name string, entry fs.DirEntry, err error) error {
 		mimeType := types[path.Ext(name)]
 		if err != nil || entry.IsDir() || mimeType == "" {
@@ -62,16 +63,29 @@ func New(c Config) http.Handler {
 		h.parts["/"+name] = newAsset(content, mimeType)
 		return err
 	}))
+	h.page = newAsset(page(c, modules(h.parts)), "text/html; charset=utf-8")
 	return h
 }
 
-// page fills the page with what it must know of its server.
-func page(c Config) []byte {
+// page fills the page with what it must know of its server, and with the modules that it will need.
+func page(c Config, modules []string) []byte {
 	settings, err := json.Marshal(map[string]any{"categories": c.Categories, "maxUpload": c.MaxUpload, "local": c.Local})
 	must(err)
 	var b bytes.Buffer
-	must(template.Must(template.ParseFS(files, "index.html")).Execute(&b, string(settings)))
+	must(template.Must(template.ParseFS(files, "index.html")).Execute(&b, map[string]any{"Settings": string(settings), "Modules": modules}))
 	return b.Bytes()
+}
+
+// modules are those that every visit needs. The browser fetches them side by side instead of one after the other, as each
+// is found to need the next; those of one language or of the console alone it fetches when it comes to them.
+func modules(parts map[string]asset) (paths []string) {
+	for name := range parts {
+		if path.Ext(name) == ".js" && !strings.HasPrefix(name, "/app/texts.") && !strings.HasPrefix(name, "/app/console/") {
+			paths = append(paths, name)
+		}
+	}
+	slices.Sort(paths)
+	return paths
 }
 
 // policy lets the page load its own parts, pictures from where they are kept or from a file that is being uploaded, and

@@ -51,6 +51,7 @@ export async function uploads(world) {
 
 /** An asset's page: edit, accept, category, archive and back; all of it is there after a reload. */
 export async function details(world) {
+  world.ai.behave('sneaker', { ...world.ai.whole, processedImageUrl: world.ai.serve('after.jpg', world.photos[1]) });
   const id = await settled(world, world.photos[0], 'sneaker');
   const page = await open(world, `/assets/${id}`);
   await page.getByRole('heading', { name: 'Nike Air Jordan 1' }).waitFor();
@@ -60,6 +61,16 @@ export async function details(world) {
   for (const what of ['Received', 'Stored', 'Queued', 'Analysis began', 'Done']) {
     await page.locator('.timeline').getByText(new RegExp(`^${what}`)).waitFor();
   }
+
+  const after = page.getByRole('img', { name: 'Processed photo' });
+  await eventually('the processed picture', () => after.evaluate((image) => image.naturalWidth === 1280));
+  const seen = () => page.locator('.compare-picture.before').evaluate((element) => getComputedStyle(element).clipPath);
+  await page.getByRole('button', { name: 'After' }).click();
+  assert.equal(await seen(), 'inset(0px 100% 0px 0px)');
+  const stage = await page.locator('.compare-stage').boundingBox();
+  await page.mouse.click(stage.x + stage.width * 0.75, stage.y + stage.height / 2);
+  const part = Number(await page.locator('.compare-range').inputValue());
+  assert.ok(part > 70 && part < 80, `${part} % are seen`);
 
   await page.getByRole('button', { name: 'Edit Brand' }).click();
   await page.getByRole('textbox', { name: 'Brand' }).fill('Jordan');
@@ -151,6 +162,7 @@ export async function deleting(world) {
 
 /** The whole path with the keyboard alone. */
 export async function keyboard(world) {
+  world.ai.behave('sneaker', { ...world.ai.whole, processedImageUrl: world.ai.serve('after.jpg', world.photos[1]) });
   const page = await open(world);
   const press = async (...keys) => { for (const key of keys) await page.keyboard.press(key); };
   const focused = () => page.evaluate(() => document.activeElement.textContent.trim() || document.activeElement.getAttribute('aria-label'));

@@ -95,5 +95,5 @@ export function ago(at, now = Date.now()) {
   const step = steps.find(([below]) => Math.abs(seconds) < below);
   if (!step) return format(Intl.DateTimeFormat, { dateStyle: 'medium' }).format(new Date(at));
   if (step[1] === 'second') return t('time.now');
-  return format(Intl.RelativeTimeFormat, { numeric: 'auto' }).format(Math.round(seconds / step[2]), step[1]);
+  return format(Intl.RelativeTimeFormat, { numeric: 'auto', style: 'short' }).format(Math.round(seconds / step[2]), step[1]);
 }

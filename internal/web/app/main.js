@@ -1,7 +1,7 @@
 // The frame of the app: header, banners, sign-in, help; and the views in between.
 import { h, set, setText } from './dom.js';
 import { icon } from './icons.js';
-import { clock, language, languages, t } from './i18n.js';
+import { clock, has, language, languages, t } from './i18n.js';
 import * as keys from './keys.js';
 import { live, reconnect, start as connect, stop as disconnect } from './live.js';
 import { go, reopen, start as route } from './router.js';
@@ -142,14 +142,13 @@ function askForToken() {
       begin();
     }
   } },
-    h('p', { class: 'dim', id: 'token-help' }, t('session.help')),
+    h('div', { id: 'token-help' }, h('p', { class: 'dim' }, t('session.help')), h('pre', { class: 'command' }, 'loupe token --user you')),
     h('div', { class: 'field' }, h('label', { for: 'token' }, t('session.token')), input, wrong),
-    h('pre', { class: 'notice small' }, 'loupe token --user you'),
     h('div', { class: 'actions' },
       session.token && h('button', { class: 'button', type: 'button', onclick: () => { dialog.close(); dialog.remove(); } }, t('session.later')),
       h('button', { class: 'button primary' }, t('session.in'))));
   const dialog = h('dialog', { id: 'sign-in', 'aria-labelledby': 'sign-in-title', onclose: () => dialog.isConnected && !session.token && dialog.showModal() },
-    h('h2', { id: 'sign-in-title' }, t('session.title')), form);
+    h('img', { src: '/app/icon.svg', alt: '', width: 40, height: 40 }), h('h2', { id: 'sign-in-title' }, t('session.title')), form);
   document.body.append(dialog);
   dialog.showModal();
   if (!session.token) disconnect();
@@ -186,7 +185,7 @@ function help() {
   const letters = h('input', { type: 'checkbox', id: 'letters', checked: keys.lettersOn(), onchange: (event) => keys.switchLetters(event.target.checked) });
   const dialog = h('dialog', { 'aria-labelledby': 'help-title', onclose: () => dialog.remove() },
     h('h2', { id: 'help-title' }, t('help.title')),
-    h('table', { class: 'table' }, h('tbody', {}, keys.list().map(({ label, key }) => h('tr', {}, h('td', {}, t(label)), h('td', { class: 'number' }, h('kbd', {}, t(`keyname.${key}`).replace('keyname.', ''))))))),
+    h('table', { class: 'table' }, h('tbody', {}, keys.list().map(({ label, key }) => h('tr', {}, h('td', {}, t(label)), h('td', { class: 'number' }, h('kbd', {}, key.length === 1 ? key.toUpperCase() : has(`keyname.${key}`) ? t(`keyname.${key}`) : key)))))),
     h('div', { class: 'row' }, letters, h('label', { for: 'letters' }, t('help.letters'))),
     h('form', { method: 'dialog', class: 'actions' }, h('button', { class: 'button primary' }, t('help.close'))));
   document.body.append(dialog);

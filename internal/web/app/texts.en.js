@@ -185,6 +185,7 @@ export const texts = {
   'timeline.took': 'took {time}',
   'timeline.later': '{time} later',
   'timeline.since': 'for {time}',
+  'timeline.follows': 'Another attempt follows',
   'timeline.waiting': 'Waiting for its turn',
   'timeline.working': 'Being analysed',
   'timeline.broken': 'What happened could not be loaded.',

@@ -184,6 +184,7 @@ export const texts = {
   'timeline.took': 'mất {time}',
   'timeline.later': '{time} sau',
   'timeline.since': 'được {time}',
+  'timeline.follows': 'Sẽ thử lại',
   'timeline.waiting': 'Đang chờ đến lượt',
   'timeline.working': 'Đang được phân tích',
   'timeline.broken': 'Không tải được diễn biến.',

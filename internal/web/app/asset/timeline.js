@@ -39,7 +39,7 @@ function line(entry, before) {
   const made = h('li', { class: `timeline-line ${tone}` }, icon(name),
     h('div', {},
       h('p', { class: 'timeline-what' }, what(entry, failed), times && h('span', { class: 'small dim number' }, times)),
-      entry.error && h('p', { class: 'small dim' }, sentence(entry.error))),
+      entry.error && h('p', { class: 'small dim' }, why(entry))),
     h('time', { class: 'small dim number', datetime: entry.at, title: moment(entry.at, true) }, clock(entry.at, true)));
   kept.set(entry, made);
   return made;
@@ -51,6 +51,12 @@ function what({ event, attempt }, failed) {
   return t(`timeline.${event}`, { attempt });
 }
 
+// That one can try again is not said while Loupe still does.
+function why({ event, error }) {
+  const text = sentence(error);
+  return event === 'retrying' ? text.replace(/(?<=\.) .*$/, '') : text;
+}
+
 /** The line of what goes on now. */
 function under(last, asset, progress, now) {
   if (!last || (asset.status !== 'processing' && asset.status !== 'draft')) return null;
@@ -60,6 +66,7 @@ function under(last, asset, progress, now) {
   if (last.event === 'retrying') {
     const left = progress?.status === 'retrying' ? Date.parse(progress.retryAt) - now : 0;
     looks = ['clock', 'warn'];
+    text = t('timeline.follows');
     if (left > 0) text = t('timeline.next', { attempt: progress.attempt + 1, of: progress.maxAttempts, time: duration(Math.ceil(left / 1000) * 1000) });
   } else if (last.event !== 'started') {
     looks = ['waiting', 'busy'];

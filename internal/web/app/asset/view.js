@@ -29,10 +29,10 @@ export function open(main, { params: { id } }) {
   let entries = [];
   let spoken = '';
 
-  const button = (name, text, run, props) => h('button', { class: 'button', type: 'button', onclick: run, ...props }, icon(name), h('span', {}, text));
+  const button = (name, text, run, props) => h('button', { class: 'button quiet', type: 'button', hidden: true, onclick: run, ...props }, icon(name), h('span', {}, text));
   const again = button('retry', t('asset.retry'), onRetry);
   const archive = button('archive', t('asset.archive'), onArchive);
-  const erase = button('trash', t('asset.delete'), onDelete, { class: 'button danger' });
+  const erase = button('trash', t('asset.delete'), onDelete, { class: 'button quiet danger' });
   const step = (by, name, text) => h('a', { class: 'button quiet square', href: neighbour(by), hidden: !neighbour(by), 'aria-label': text }, icon(name));
   const category = h('select', { class: 'input', id: 'asset-category', onchange: () => change({ category: category.value }) },
     server.categories.map((name) => h('option', { value: name }, categoryName(name))));
@@ -41,14 +41,13 @@ export function open(main, { params: { id } }) {
   main.append(
     h('div', { class: 'asset-head' },
       h('a', { class: 'button quiet', href: '/', onclick: back }, icon('back'), t('asset.back')),
-      h('span', { class: 'push' }), step(-1, 'back', t('asset.previous')), step(1, 'forward', t('asset.next'))),
+      h('span', { class: 'push' }), again, archive, erase, step(-1, 'back', t('asset.previous')), step(1, 'forward', t('asset.next'))),
     h('div', { class: 'asset-body skeleton-until', 'aria-busy': 'true' },
       pictures,
       h('div', { class: 'asset-side' },
         h('div', { class: 'asset-title' }, heading, status),
         wrong, known.element, history,
-        h('section', { class: 'panel', 'aria-labelledby': 'about-title' }, h('h2', { id: 'about-title' }, t('asset.about')), about),
-        h('div', { class: 'asset-actions' }, again, archive, erase))));
+        h('section', { class: 'panel', 'aria-labelledby': 'about-title' }, h('h2', { id: 'about-title' }, t('asset.about')), about))));
   const body = main.querySelector('.asset-body');
   title(t('asset.about'));
 
@@ -72,6 +71,7 @@ export function open(main, { params: { id } }) {
       arrange(wrong, []);
       wrong.append(icon('failed'), h('div', {}, h('p', {}, sentence(asset.aiMetadata.error)), h('p', { class: 'small dim mono' }, t('asset.job', { id: asset.jobId }))));
     }
+    erase.hidden = false;
     again.hidden = asset.status !== 'failed' && asset.status !== 'partial';
     archive.hidden = asset.status !== 'active' && asset.status !== 'archived';
     setText(archive.lastChild, t(asset.status === 'archived' ? 'asset.unarchive' : 'asset.archive'));
@@ -168,8 +168,10 @@ export function open(main, { params: { id } }) {
   }
 
   function onDelete() {
+    if (!asset) return false;
     deleteLater(id, () => go(`/assets/${id}`));
     leave();
+    return true;
   }
 
   function leave() {

@@ -77,6 +77,7 @@ export function open(main, { query }) {
   const remember = (event) => { left = event.target.closest?.('li[data-id]')?.dataset.id ?? left; };
   photos.element.addEventListener('click', remember);
 
+  main.querySelectorAll('.chip[aria-current]').forEach((chip) => chip.scrollIntoView({ block: 'nearest', inline: 'center' }));
   photos.settle();
   show();
   if (list.state === 'new') list.more();
