@@ -525,8 +525,7 @@ func TestManage(t *testing.T) {
 		},
 	}
 	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
+		t.Run(test.name, func(t *testing.T) { // at once: the table has times
 			q := newQueue(t, QueueConfig{})
 			test.before(t, q)
 			if err := test.do(t.Context(), q); !errors.Is(err, test.err) || test.err == nil && err != nil {

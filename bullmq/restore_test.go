@@ -103,8 +103,7 @@ func TestRestore(t *testing.T) {
 		},
 	}
 	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
+		t.Run(test.name, func(t *testing.T) { // at once: the table has times
 			// Defaults and traces are for jobs that are new.
 			q := newQueue(t, QueueConfig{Defaults: JobOptions{Attempts: 9, Delay: time.Hour, KeepLogs: 1}, Telemetry: traceOf("now")})
 			if test.before != nil {

@@ -36,14 +36,24 @@ type death struct {
 }
 
 var deaths = []death{
-	{point: "photo noted"}, {point: "photo stored"}, {point: "photo noted for a key"}, {point: "asset recorded"},
-	{point: "job queued"}, {point: "asset submitted"},
-	{point: "attempt begun"}, {point: "photo analysed"}, {point: "result recorded"}, {point: "event told"}, {point: "event settled"},
-	{point: "result recorded", ai: http.StatusUnprocessableEntity}, {point: "event told", ai: http.StatusUnprocessableEntity},
+	{point: "photo noted"},
+	{point: "photo stored"},
+	{point: "photo noted for a key"},
+	{point: "asset recorded"},
+	{point: "job queued"},
+	{point: "asset submitted"},
+	{point: "attempt begun"},
+	{point: "photo analysed"},
+	{point: "result recorded"},
+	{point: "event told"},
+	{point: "event settled"},
+	{point: "result recorded", ai: http.StatusUnprocessableEntity},
+	{point: "event told", ai: http.StatusUnprocessableEntity},
 	{point: "event settled", ai: http.StatusUnprocessableEntity},
 	{point: "retry recorded", ai: http.StatusInternalServerError, mended: true},
 	{point: "next run recorded", ai: http.StatusUnprocessableEntity, mended: true, retry: true},
-	{point: "processed picture noted", builtin: true}, {point: "processed picture stored", builtin: true},
+	{point: "processed picture noted", builtin: true},
+	{point: "processed picture stored", builtin: true},
 }
 
 func (d death) String() string { return fmt.Sprintf("%s, AI %d", d.point, d.ai) }

@@ -62,7 +62,7 @@ func printReport(w io.Writer, url string, report []backend) {
 	for _, b := range report {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", b.role, b.name, b.where, b.why)
 	}
-	table.Flush()
+	_ = table.Flush() // who cannot be told cannot be told of that
 }
 
 func showSamples(ctx context.Context, in *invocation, url string) error {

@@ -263,7 +263,7 @@ func TestNotifyConfirms(t *testing.T) {
 		confirmed++
 		return errors.Join(emit(), lost)
 	}})
-	defer s.Close(context.Background()) //nolint:errcheck // nobody is connected
+	defer s.Close(context.Background())
 	if err := s.Notify(t.Context(), "alice", pipeline.Event{Name: pipeline.EventProcessed, Payload: json.RawMessage(`1`)}); !errors.Is(err, lost) {
 		t.Errorf("the end of a run: %v", err)
 	}

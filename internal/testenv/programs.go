@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -83,14 +84,14 @@ func BuildLoupe(t testing.TB, tags ...string) string {
 	if !mainRuns {
 		t.Fatal("testenv.BuildLoupe wants testenv.Main in TestMain")
 	}
-	binary, err := buildLoupe(strings.Join(tags, ","))
+	binary, err := buildLoupe(context.WithoutCancel(t.Context()), strings.Join(tags, ","))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return binary
 }
 
-func buildLoupe(tags string) (string, error) {
+func buildLoupe(ctx context.Context, tags string) (string, error) {
 	builds.Lock()
 	defer builds.Unlock()
 	if binary := builds.binaries[tags]; binary != "" {
@@ -108,7 +109,7 @@ func buildLoupe(tags string) (string, error) {
 	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
 		args = append(args, "-race")
 	}
-	cmd := exec.Command("go", append(args, "./cmd/loupe")...)
+	cmd := exec.CommandContext(ctx, "go", append(args, "./cmd/loupe")...)
 	cmd.Dir = Root()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
