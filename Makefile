@@ -3,7 +3,7 @@
 LINT_VERSION := $(shell cat .golangci-lint-version)
 LINT := .tools/golangci-lint-$(LINT_VERSION)
 
-.PHONY: help run build setup test check fuzz bench chaos conformance
+.PHONY: help run build setup test check fuzz bench chaos conformance screenshots
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +41,9 @@ chaos: ## break each topology for 10 minutes while it works, and judge; FLAGS as
 conformance: ## run the official protocol suites RUNS (1) times; SUITES is a checkout of socketio/socket.io
 	@test -n "$(SUITES)" || { echo "say where the suites are: make conformance SUITES=<a checkout of socketio/socket.io>"; exit 2; }
 	go run ./socketio/internal/conformance -runs $(or $(RUNS),1) $(SUITES)
+
+screenshots: build setup ## take a picture of every screen of the web app, into DIR (screenshots)
+	cd interop && node web/screenshots.mjs ../bin/loupe $(abspath $(or $(DIR),screenshots))
 
 $(LINT): .golangci-lint-version
 	GOBIN=$(CURDIR)/.tools go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
