@@ -93,10 +93,10 @@ local ends = {
 
 -- wasDone tells whether the call that this one repeats has written the outcome of a job that we no longer hold. Of an
 -- outcome that leaves no trace it is assumed: there is nothing left to do in either case.
-local function wasDone(kind, id, atm, rule)
+local function wasDone(kind, id, ms, atm, rule)
   local job = call('HMGET', P .. id, 'finishedOn', 'atm', 'name')
   if kind == 'completed' or kind == 'failed' then
-    return job[1] == ARGV[1] or (not job[3] and rule ~= 'all')
+    return job[1] == ARGV[1] or (not job[3] and (ms ~= '' or rule ~= 'all'))
   end
   return kind ~= 'retry' or (tonumber(job[2]) or 0) >= tonumber(atm)
 end
@@ -106,7 +106,7 @@ local function settle(held, kind, id, token, letters, text, traces, ms, atm, rul
   local J, flags = P .. id, {}
   local exists = call('EXISTS', J) == 1
   if held ~= token then
-    if again and wasDone(kind, id, atm, rule) then
+    if again and wasDone(kind, id, ms, atm, rule) then
       return 0
     end
     return held and -6 or exists and -2 or -1
