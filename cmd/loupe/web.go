@@ -8,7 +8,9 @@ import (
 
 // webConfig is what the web app must know of the server.
 func webConfig(c *config) web.Config {
-	return web.Config{Categories: c.categories, MaxUpload: c.maxUpload, Local: c.local(), ImageOrigins: imageOrigins(c)}
+	return web.Config{
+		Categories: c.categories, MaxUpload: c.maxUpload, UserClaim: c.userClaim, Local: c.local(), ImageOrigins: imageOrigins(c),
+	}
 }
 
 // imageOrigins are those, besides our own, whence pictures may come: ours are on disk or with Cloudinary, and processed

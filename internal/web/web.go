@@ -24,6 +24,7 @@ var files embed.FS
 type Config struct {
 	Categories   []string // of photos, in the order in which they are offered. Required.
 	MaxUpload    int64    // bytes of one photo. Default 10 MB (10,485,760).
+	UserClaim    string   // of a token, that holds the user id. Default "sub".
 	Local        bool     // whoever opens the page is signed in by POST /api/session. Default: by a token.
 	ImageOrigins []string // besides our own, whence pictures may come, such as "https://res.cloudinary.com". Default none.
 }
@@ -53,6 +54,9 @@ func New(c Config) http.Handler {
 	if c.MaxUpload == 0 {
 		c.MaxUpload = 10 << 20
 	}
+	if c.UserClaim == "" {
+		c.UserClaim = "sub"
+	}
 	h := &handler{parts: make(map[string]asset), policy: policy(c.ImageOrigins)}
 	must(fs.WalkDir(files, "app", func(name string, entry fs.DirEntry, err error) error {
 		mimeType := types[path.Ext(name)]
@@ -69,7 +73,9 @@ func New(c Config) http.Handler {
 
 // page fills the page with what it must know of its server, and with the modules that it will need.
 func page(c Config, modules []string) []byte {
-	settings, err := json.Marshal(map[string]any{"categories": c.Categories, "maxUpload": c.MaxUpload, "local": c.Local})
+	settings, err := json.Marshal(map[string]any{
+		"categories": c.Categories, "maxUpload": c.MaxUpload, "local": c.Local, "userClaim": c.UserClaim,
+	})
 	must(err)
 	var b bytes.Buffer
 	must(template.Must(template.ParseFS(files, "index.html")).Execute(&b, map[string]any{"Settings": string(settings), "Modules": modules}))

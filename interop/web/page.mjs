@@ -14,6 +14,7 @@ export async function open(world, path = '/', { token = world.token, url = world
   page.setDefaultTimeout(30_000);
   const wrong = [];
   const strangers = [];
+  page.on('filechooser', () => {}); // else one that opens before it is waited for is not seen
   page.on('pageerror', (error) => wrong.push(error.stack));
   page.on('console', (message) => {
     if (message.type() === 'error' && !faults.some((fault) => fault.test(message.text()))) wrong.push(message.text());

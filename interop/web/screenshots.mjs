@@ -77,6 +77,7 @@ async function takeAll() {
     menu: async (page) => { await page.goto(url); await pictures(page); await page.getByRole('button', { name: 'Settings and help' }).click(); },
     help: async (page) => { await page.goto(`${url}/assets/${shop.best}`); await pictures(page); await page.keyboard.press('?'); },
     'sign-in': async (page) => { await page.goto(closed); await page.getByLabel('Token').fill('eyJhbGciOiJIUzI1NiJ9'); },
+    console: async (page) => { await page.goto(`${url}/console`); await pictures(page); },
     away: async (page) => {
       await page.goto(url);
       await pictures(page);

@@ -132,7 +132,7 @@ async function ask() {
   for (const list of lists.values()) list.restart(); // so much has changed that the lists begin anew
 }
 
-const PAGE = 60; // assets at a time
+const PAGE = 100; // assets at a time
 
 /** Lists that are kept, so that one who comes back finds them as they were: the last few, by their filter. */
 const lists = new Map();

@@ -20,15 +20,15 @@ export function start(given, element) {
 }
 
 /**
- * Goes to an address within the app. history.state is {inside, scroll}: whether a step back stays in the app, and where the
- * page was when it was left.
+ * Goes to an address within the app. history.state is {from, scroll}: the path to which a step back leads, and where the page
+ * was when it was left.
  */
 export function go(address, { replace = false } = {}) {
   if (replace) {
-    history.replaceState({ inside: history.state?.inside }, '', address);
+    history.replaceState({ from: history.state?.from }, '', address);
   } else {
     history.replaceState({ ...history.state, scroll: scrollY }, '');
-    history.pushState({ inside: true }, '', address);
+    history.pushState({ from: location.pathname }, '', address);
   }
   return show();
 }

@@ -28,7 +28,7 @@ export function use(token) {
   const claims = read(token);
   if (!claims || claims.exp * 1000 <= Date.now()) return false;
   Object.assign(session, {
-    token, user: String(claims.sub ?? claims.userId ?? ''), admin: claims.role === 'admin',
+    token, user: String(claims[server.userClaim] ?? ''), admin: claims.role === 'admin',
     expires: claims.exp ? claims.exp * 1000 : Infinity,
   });
   keep(token);

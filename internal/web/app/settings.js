@@ -1,6 +1,6 @@
 // What the server tells its page, and what this browser remembers of its user's choices.
 
-/** {categories, maxUpload, local}: see Config in web.go. */
+/** {categories, maxUpload, local, userClaim}: see Config in web.go. */
 export const server = JSON.parse(document.querySelector('meta[name=loupe]').content);
 
 /** Reads a choice of the user's; storage may be forbidden. */

@@ -24,6 +24,7 @@ export function toast(text, { action, done, bad = false, shown = SHOWN } = {}) {
     if (over) return;
     over = true;
     clearTimeout(timer);
+    if (element.contains(document.activeElement)) document.querySelector('#main h1')?.focus({ preventScroll: true });
     element.remove();
     if (present?.end === end) present = null;
     if (action && by === action) action.run();

@@ -33,7 +33,7 @@ export function open(main, { params: { id } }) {
   const again = button('retry', t('asset.retry'), onRetry);
   const archive = button('archive', t('asset.archive'), onArchive);
   const erase = button('trash', t('asset.delete'), onDelete, { class: 'button quiet danger' });
-  const step = (by, name, text) => h('a', { class: 'button quiet square', href: neighbour(by), hidden: !neighbour(by), 'aria-label': text }, icon(name));
+  const step = (by, name, text) => h('a', { class: 'button quiet square', href: neighbour(by), hidden: !neighbour(by), 'aria-label': text, onclick: (event) => plain(event) && goTo(by) && event.preventDefault() }, icon(name));
   const category = h('select', { class: 'input', id: 'asset-category', onchange: () => change({ category: category.value }) },
     server.categories.map((name) => h('option', { value: name }, categoryName(name))));
 
@@ -175,12 +175,12 @@ export function open(main, { params: { id } }) {
   }
 
   function leave() {
-    if (window.history.state?.inside) window.history.back();
+    if (window.history.state?.from === '/') window.history.back();
     else go('/');
   }
 
   function back(event) {
-    if (event.ctrlKey || event.metaKey || event.shiftKey || !window.history.state?.inside) return;
+    if (!plain(event) || window.history.state?.from !== '/') return;
     event.preventDefault();
     window.history.back();
   }
@@ -235,6 +235,8 @@ export function open(main, { params: { id } }) {
     unbind();
   };
 }
+
+const plain = (event) => !event.ctrlKey && !event.metaKey && !event.shiftKey && !event.altKey;
 
 // Entries are only ever added: those that were there keep their lines.
 function merge(old, items) {

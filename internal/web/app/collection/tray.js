@@ -2,6 +2,7 @@
 import { arrange, h, set, setText } from '../dom.js';
 import { icon } from '../icons.js';
 import { bytes, duration, t } from '../i18n.js';
+import { session } from '../session.js';
 import { announce } from '../toast.js';
 import { categoryName } from '../status.js';
 import { again, cancel, ended, tidy, uploads } from './uploads.js';
@@ -35,7 +36,7 @@ const LEAVES = 5_000; // milliseconds after which a tray that has nothing to tel
 
 function paint() {
   frame = 0;
-  const all = uploads.rows;
+  const all = uploads.rows.filter((upload) => session.user === '' || upload.owner === session.user); // not those of who was here before
   tray.hidden = all.length === 0;
   for (const upload of shown.keys()) if (!all.includes(upload)) shown.delete(upload);
   arrange(rows, all.map((upload) => {

@@ -4,6 +4,7 @@ import { icon } from '../icons.js';
 import { t } from '../i18n.js';
 import { bind } from '../keys.js';
 import { list as openList } from '../assets.js';
+import { live } from '../live.js';
 import { go, title } from '../router.js';
 import { server } from '../settings.js';
 import { categoryName, statusIcon } from '../status.js';
@@ -67,6 +68,9 @@ export function open(main, { query }) {
     return true;
   }
 
+  // What failed for want of a connection is tried again when there is one.
+  const retry = () => live.state === 'live' && list.state === 'failed' && list.more();
+  live.addEventListener('change', retry);
   list.addEventListener('change', show);
   const unbind = bind([
     { key: 'u', label: 'key.upload', run: ways.pick },
@@ -87,6 +91,7 @@ export function open(main, { query }) {
   return () => {
     unbind();
     photos.close();
+    live.removeEventListener('change', retry);
     list.removeEventListener('change', show);
   };
 }
