@@ -51,6 +51,7 @@ const (
 type service struct {
 	url     string
 	address string
+	mute    bool // it has no /health
 	history *history
 
 	mu     sync.Mutex
@@ -62,12 +63,12 @@ type service struct {
 // errDown is why questions end when the service goes down.
 var errDown = errors.New("the service goes down")
 
-func startAI(ctx context.Context, h *history, random *rand.Rand) (*service, error) {
+func startAI(ctx context.Context, mute bool, h *history, random *rand.Rand) (*service, error) {
 	port, err := freePort(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s := &service{address: "127.0.0.1:" + port, history: h, mood: well, random: random}
+	s := &service{address: "127.0.0.1:" + port, mute: mute, history: h, mood: well, random: random}
 	s.url = "http://" + s.address
 	return s, s.up(ctx)
 }
@@ -189,8 +190,7 @@ func (s *service) serve(w http.ResponseWriter, r *http.Request) {
 		s.history.add(e)
 	}()
 	if r.URL.Path == "/health" {
-		e.Kind, e.What, e.Status = probed, m, map[string]int{denying: http.StatusServiceUnavailable, limiting: http.StatusTooManyRequests}[m]
-		e.Status = cmp.Or(e.Status, http.StatusOK)
+		e.Kind, e.What, e.Status = probed, m, s.health(m)
 		w.WriteHeader(e.Status)
 		return
 	}
@@ -208,6 +208,17 @@ func (s *service) serve(w http.ResponseWriter, r *http.Request) {
 	if e.What == tears {
 		panic(http.ErrAbortHandler)
 	}
+}
+
+// health is the status of an answer about how the service is.
+func (s *service) health(mood string) int {
+	switch {
+	case s.mute:
+		return http.StatusNotFound
+	case mood == denying:
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusOK
 }
 
 // choose says what is done with a question.

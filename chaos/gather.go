@@ -17,6 +17,7 @@ type evidence struct {
 	moods   []entry
 	deeds   []entry // disturbances
 	asks    []entry // of the AI service
+	probes  []entry // of its health
 }
 
 // traces are what the history has of one asset.
@@ -71,6 +72,8 @@ func (ev *evidence) add(e entry) {
 	case asked:
 		ev.of(e.Asset).asks = append(ev.of(e.Asset).asks, e)
 		ev.asks = append(ev.asks, e)
+	case probed:
+		ev.probes = append(ev.probes, e)
 	case mood:
 		ev.moods = append(ev.moods, e)
 	case disturbed:

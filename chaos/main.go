@@ -4,8 +4,8 @@
 //
 //	go run ./chaos -topology all -for 10m -photos 2000 -kills 50
 //
-// The seed that it prints draws the same disturbances again; what meets what is up to the machine. Nothing is left
-// behind, but for the file of -history.
+// The seed that it prints draws the same disturbances again; what meets what is up to the machine. If it is even, the AI
+// service has no /health. Nothing is left behind, but for the file of -history.
 package main
 
 import (
@@ -133,7 +133,7 @@ func (c config) happen(ctx context.Context, dir string, h *history) (err error) 
 		return err
 	}
 	random := rand.New(rand.NewPCG(c.seed, 0))
-	ai, err := startAI(ctx, h, rand.New(rand.NewPCG(c.seed, 1)))
+	ai, err := startAI(ctx, c.seed%2 == 0, h, rand.New(rand.NewPCG(c.seed, 1)))
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"loupe/internal/asset/mongostore/ferretbuild"
 )
 
 // The topologies.
@@ -34,15 +36,20 @@ const (
 	jobTimeout     = 20 * time.Second
 	maxInflight    = 16
 	reconcileEvery = 2 * time.Second
+	reconcileMany  = 10 * time.Second // where the MongoDB server of the tests looks at all documents for it
 )
 
-func settings() []string {
+func settings(topology string) []string {
+	reconcile := reconcileMany
+	if topology == embedded {
+		reconcile = reconcileEvery
+	}
 	return []string{
 		"PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.TempDir(), "LOUPE_HOST=127.0.0.1", "LOUPE_LOG=json",
 		"JWT_SECRET=" + jwtSecret, "LOUPE_BACKOFF=200ms",
 		fmt.Sprint("LOUPE_ATTEMPTS=", attempts), fmt.Sprint("LOUPE_CONCURRENCY=", concurrency),
 		fmt.Sprint("LOUPE_AI_TIMEOUT=", aiTimeout), fmt.Sprint("LOUPE_JOB_TIMEOUT=", jobTimeout),
-		fmt.Sprint("LOUPE_MAX_INFLIGHT=", maxInflight), fmt.Sprint("LOUPE_RECONCILE_EVERY=", reconcileEvery),
+		fmt.Sprint("LOUPE_MAX_INFLIGHT=", maxInflight), fmt.Sprint("LOUPE_RECONCILE_EVERY=", reconcile),
 	}
 }
 
@@ -81,23 +88,20 @@ func build(ctx context.Context, dir, topology string, race bool) (programs, erro
 	if err != nil {
 		return p, fmt.Errorf("go list: %w; run this within the repository", err)
 	}
-	run := func(dir string, args ...string) error {
-		cmd := exec.CommandContext(ctx, "go", args...)
-		cmd.Dir, cmd.Cancel = dir, func() error { return cmd.Process.Signal(os.Interrupt) } // it then clears up after itself
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, out)
-		}
-		return nil
-	}
 	top := strings.TrimSpace(string(root))
 	args := []string{"build", "-o", p.loupe, "./cmd/loupe"}
 	if race {
 		args = slices.Insert(args, 1, "-race")
 	}
-	if err := run(top, args...); err != nil || topology == embedded {
-		return p, err
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir, cmd.Cancel = top, func() error { return cmd.Process.Signal(os.Interrupt) } // it then clears up after itself
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return p, fmt.Errorf("%s: %w\n%s", cmd, err, out)
 	}
-	return p, run(filepath.Join(top, "internal", "asset", "mongostore", "ferret"), "build", "-o", p.ferret, ".")
+	if topology == embedded {
+		return p, nil
+	}
+	return p, ferretbuild.Build(ctx, filepath.Join(top, "internal", "asset", "mongostore", "ferret"), p.ferret)
 }
 
 // startSite starts a topology whose loupes ask the AI service at that URL. What was started is stopped by close, even if
@@ -148,7 +152,7 @@ func (s *site) addLoupe(ctx context.Context, name, roles, binary, aiURL string) 
 	if err != nil {
 		return err
 	}
-	env := append(settings(), "PORT="+port, "LOUPE_ROLES="+roles, "AI_SERVICE_URL="+aiURL, "LOUPE_DATA_DIR="+filepath.Join(s.dir, "data"))
+	env := append(settings(s.name), "PORT="+port, "LOUPE_ROLES="+roles, "AI_SERVICE_URL="+aiURL, "LOUPE_DATA_DIR="+filepath.Join(s.dir, "data"))
 	if strings.Contains(roles, "api") {
 		l, err := s.link(ctx, "clients→"+name, "127.0.0.1:"+port)
 		if err != nil {

@@ -5,10 +5,8 @@ import (
 	"context"
 	"crypto/rand"
 	"net/url"
-	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +15,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
+	"loupe/internal/asset/mongostore/ferretbuild"
 	"loupe/internal/testenv"
 )
 
@@ -27,77 +26,30 @@ const ServerVar = "LOUPE_TEST_MONGODB_URI"
 // seconds (the first time ever a minute or two), so tests that can share a server should.
 func Start(t testing.TB) string {
 	t.Helper()
-	return start(t)
+	dir := t.TempDir()
+	binary := filepath.Join(dir, "ferret")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".")
+	build.Dir = ferretDir()
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build %s: %v\n%s", build.Dir, err, out)
+	}
+	return start(t, binary)
 }
 
-// StartForMany is [Start] for tests with thousands of assets. FerretDB makes the indexes that it is asked for, but reads
-// the whole collection for almost every command: it looks for an _id only if nothing else is asked of a document, and then
-// with an expression that is not the index's. The server here uses its indexes on _id and userId, as a MongoDB would.
+// StartForMany is [Start] for tests with thousands of assets: the server uses its indexes, see package ferretbuild.
 func StartForMany(t testing.TB) string {
 	t.Helper()
-	const module = "github.com/FerretDB/FerretDB"
-	dir := t.TempDir()
-	copied := filepath.Join(dir, "FerretDB")
-	check := func(err error) {
-		if err != nil {
-			t.Helper()
-			t.Fatal(err)
-		}
-	}
-	edit := func(file, from, to string) {
-		t.Helper()
-		file = filepath.Join(copied, "internal", "backends", "sqlite", file)
-		text, err := os.ReadFile(file)
-		check(err)
-		if !strings.Contains(string(text), from) {
-			t.Fatalf("%s does not say %s", file, from)
-		}
-		check(os.WriteFile(file, []byte(strings.ReplaceAll(string(text), from, to)), 0o600))
-	}
-	check(os.CopyFS(copied, os.DirFS(ferret(t, "list", "-m", "-f", "{{.Dir}}", module))))
-	edit("collection.go", `params.Filter.Len() == 1`, `params.Filter.Len() >= 1`)
-	edit("collection.go", `v, _ := params.Filter.Get("_id")`, `name := "_id"
-		if !params.Filter.Has(name) {
-			name = "userId"
-		}
-		v, _ := params.Filter.Get(name)`)
-	edit("collection.go", "(` WHERE %s = ?`, metadata.IDColumn)", "(` WHERE %s->%q = ?`, metadata.DefaultColumn, name)")
-	edit("metadata/metadata.go", `"->'$._id'"`, `"->\"_id\""`)
-
-	mod := filepath.Join(dir, "go.mod")
-	for _, name := range []string{"go.mod", "go.sum"} {
-		text, err := os.ReadFile(filepath.Join(ferretDir(), name))
-		check(err)
-		check(os.WriteFile(filepath.Join(dir, name), text, 0o600))
-	}
-	ferret(t, "mod", "edit", "-replace="+module+"="+copied, mod)
-	return start(t, "-modfile="+mod)
-}
-
-func start(t testing.TB, flags ...string) string {
-	t.Helper()
-	dir := t.TempDir()
-	binary, data := filepath.Join(dir, "ferret"), filepath.Join(dir, "data")
-	ferret(t, slices.Concat([]string{"build", "-o", binary}, flags)...)
-	if err := os.Mkdir(data, 0o700); err != nil {
+	binary := filepath.Join(t.TempDir(), "ferret")
+	if err := ferretbuild.Build(t.Context(), ferretDir(), binary); err != nil {
 		t.Fatal(err)
 	}
-	// Not with t.Context, which ends before the cleanups, and they drop databases.
-	return testenv.Start(t, exec.Command(binary, data)).Line(t, "mongodb://")
+	return start(t, binary)
 }
 
-// ferret runs a command of go in the module of the server and returns what it prints, in one line.
-func ferret(t testing.TB, args ...string) string {
+func start(t testing.TB, binary string) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", args...)
-	cmd.Dir = ferretDir()
-	var complaints strings.Builder
-	cmd.Stderr = &complaints
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("%s in %s: %v\n%s", cmd, cmd.Dir, err, &complaints)
-	}
-	return strings.TrimSpace(string(out))
+	// Not with t.Context, which ends before the cleanups, and they drop databases.
+	return testenv.Start(t, exec.Command(binary, t.TempDir())).Line(t, "mongodb://")
 }
 
 func ferretDir() string {
