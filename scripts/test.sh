@@ -17,7 +17,7 @@ fi
 
 status=0
 # Not from the cache: it cannot see what the tests of interop/ build and start.
-TMPDIR=$work/tmp go test $race -count=1 -timeout 10m ./... || status=$?
+TMPDIR=$work/tmp go test $race -count=1 -timeout 18m ./... || status=$?
 
 if [ -n "$(ls -A "$work/tmp")" ]; then
   echo "temporary files left behind:"
