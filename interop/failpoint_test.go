@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -133,7 +134,7 @@ func (d death) die(t *testing.T, backends []string, sentAgain bool) time.Duratio
 		ai.refuses.Store("sneaker", d.ai)
 	}
 	binary := testenv.BuildLoupe(t, "failpoints")
-	doomed := launch(t, binary, dir, append(env, "LOUPE_TEST_FAILPOINT="+d.point)...)
+	doomed := launch(t, exec.Command(binary, "serve"), dir, append(env, "LOUPE_TEST_FAILPOINT="+d.point)...)
 	h := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	owner := token(t, asset.NewID(), "")
 	heard := hear(t, doomed.url, owner)
@@ -153,7 +154,7 @@ func (d death) die(t *testing.T, backends []string, sentAgain bool) time.Duratio
 		ai.refuses.Clear()
 	}
 
-	s := launch(t, binary, dir, env...)
+	s := launch(t, exec.Command(binary, "serve"), dir, env...)
 	began := time.Now()
 	if sentAgain {
 		again, err := uploadPhoto(t.Context(), h, s.url, owner, "sneaker", picture, "a key")

@@ -34,15 +34,14 @@ var listening = regexp.MustCompile(`listening.*(http://127\.0\.0\.1:\d+)`)
 // when the test ends, and must then end well.
 func serve(t *testing.T, dataDir string, env ...string) server {
 	t.Helper()
-	s := launch(t, testenv.BuildLoupe(t), dataDir, env...)
+	s := launch(t, exec.Command(testenv.BuildLoupe(t), "serve"), dataDir, env...)
 	t.Cleanup(func() { s.Stop(t) })
 	return s
 }
 
-// launch starts a binary as serve does, and lets it end as it will.
-func launch(t *testing.T, binary, dataDir string, env ...string) server {
+// launch starts a command as serve does, and lets it end as it will.
+func launch(t *testing.T, cmd *exec.Cmd, dataDir string, env ...string) server {
 	t.Helper()
-	cmd := exec.Command(binary, "serve")
 	cmd.Env = append([]string{
 		"PATH=" + os.Getenv("PATH"),
 		"TMPDIR=" + os.TempDir(),
