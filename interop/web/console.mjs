@@ -183,6 +183,16 @@ export async function consoleAccessible(world) {
     await page.context().setOffline(false);
     await page.getByText('The figures could not be read.').waitFor({ state: 'hidden' });
   }
+  const away = await open(world, '/console', { context: { colorScheme: 'dark' } });
+  await away.route('**/api/admin/overview*', async (route) => {
+    const response = await route.fetch();
+    const aiService = { status: 'unavailable', since: new Date().toISOString(), nextLook: new Date(Date.now() + 9_000).toISOString(), failures: 3 };
+    await route.fulfill({ response, json: { ...await response.json(), aiService } });
+  });
+  await away.getByText('The AI service has been away since').waitFor();
+  await away.getByText('It is asked again in').waitFor();
+  await check(away, 'the console while the service is away');
+
   const guest = await open(world, '/console', { token: world.guest });
   await guest.getByText('The console is for administrators.').waitFor();
   assert.equal(await guest.getByRole('link', { name: 'Console' }).count(), 0);

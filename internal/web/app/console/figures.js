@@ -36,7 +36,7 @@ export function stages(title) {
   const body = h('tbody', {});
   const element = h('section', { class: 'panel', 'aria-labelledby': 'stages-title' },
     h('h2', { id: 'stages-title' }, title),
-    h('div', { class: 'scroll-x' }, h('table', { class: 'table figures' },
+    h('div', { class: 'figures-box' }, h('table', { class: 'table figures' },
       h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, t('stages.stage')), h('th', { scope: 'col', class: 'number' }, h('abbr', { title: t('stages.p50why') }, t('stages.p50'))),
         h('th', { scope: 'col', class: 'number' }, h('abbr', { title: t('stages.p95why') }, t('stages.p95'))), h('th', { scope: 'col', class: 'number wide' }, t('stages.count')))),
       body)),
@@ -65,7 +65,7 @@ const GOOD = ['ok'];
 export function attempts() {
   const body = h('tbody', {});
   const none = h('p', { class: 'dim' }, t('attempts.none'));
-  const table = h('div', { class: 'scroll-x' }, h('table', { class: 'table figures' },
+  const table = h('div', { class: 'figures-box' }, h('table', { class: 'table figures' },
     h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, t('attempts.outcome')), h('th', { scope: 'col', class: 'number' }, t('attempts.share')), h('th', { scope: 'col', class: 'number' }, t('attempts.count')))),
     body));
   const element = h('section', { class: 'panel', 'aria-labelledby': 'attempts-title' }, h('h2', { id: 'attempts-title' }, t('attempts.title')), table, none);

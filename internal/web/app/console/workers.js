@@ -37,7 +37,7 @@ function rowOf({ name }, own) {
   function show(worker, now) {
     const busy = worker.running.length;
     const gone = worker.connections === 0;
-    const looks = gone ? ['offline', 'warn', t('workers.gone')] : busy ? ['working', 'busy', t('workers.busy', { n: busy })] : ['ready', '', t('workers.idle')];
+    const looks = gone ? ['offline', 'warn', t('workers.gone')] : busy ? ['play', 'busy', t('workers.busy', { n: busy })] : ['ready', '', t('workers.idle')];
     if (state.dataset.looks !== looks[0]) {
       state.dataset.looks = looks[0];
       set(state, 'class', `status ${looks[1]}`);
