@@ -1,5 +1,5 @@
 // One photo: what it looks like before and after, what is known of it, what happened to it.
-import { arrange, h, set, setText } from '../dom.js';
+import { h, set, setText } from '../dom.js';
 import { icon } from '../icons.js';
 import { ago, bytes, moment, sentence, t } from '../i18n.js';
 import { get } from '../api.js';
@@ -30,7 +30,7 @@ export function open(main, { params: { id } }) {
   let spoken = '';
 
   const button = (name, text, run, props) => h('button', { class: 'button quiet', type: 'button', hidden: true, onclick: run, ...props }, icon(name), h('span', {}, text));
-  const again = button('retry', t('asset.retry'), onRetry);
+  const again = button('retry', t('asset.retry'), onRetry, { class: 'button' });
   const archive = button('archive', t('asset.archive'), onArchive);
   const erase = button('trash', t('asset.delete'), onDelete, { class: 'button quiet danger' });
   const step = (by, name, text) => h('a', { class: 'button quiet square', href: neighbour(by), hidden: !neighbour(by), 'aria-label': text, onclick: (event) => plain(event) && goTo(by) && event.preventDefault() }, icon(name));
@@ -67,9 +67,12 @@ export function open(main, { params: { id } }) {
 
     const failure = asset.status === 'failed' && asset.aiMetadata?.error;
     wrong.hidden = !failure;
-    if (failure) {
-      arrange(wrong, []);
-      wrong.append(icon('failed'), h('div', {}, h('p', {}, sentence(asset.aiMetadata.error)), h('p', { class: 'small dim mono' }, t('asset.job', { id: asset.jobId }))));
+    if (failure && wrong.dataset.job !== asset.jobId) { // else it would be said again, and lose the focus
+      wrong.dataset.job = asset.jobId;
+      wrong.replaceChildren(icon('failed'), h('div', {}, h('p', {}, sentence(asset.aiMetadata.error)), h('p', { class: 'small dim mono' }, t('asset.job', { id: asset.jobId })), again));
+    } else if (!failure && again.nextSibling !== archive) {
+      delete wrong.dataset.job;
+      archive.before(again);
     }
     erase.hidden = false;
     again.hidden = asset.status !== 'failed' && asset.status !== 'partial';
