@@ -16,7 +16,7 @@ func (q *Queue) Consume(ctx context.Context, h queue.Handler) error {
 		Name:             queue.ProcessName(),
 		Concurrency:      q.config.Concurrency,
 		Lock:             q.config.Lease,
-		StalledEvery:     q.config.Lease,
+		StalledEvery:     q.config.Lease / 2, // so that a dead worker's job is taken up within two leases
 		MaxStalls:        q.config.MaxStalls,
 		Isolate:          true,
 		Timeout:          q.config.Timeout,
