@@ -9,6 +9,8 @@ export async function manyPhotos(world) {
   await page.locator('.card').first().waitFor();
   const session = await page.context().newCDPSession(page);
   await session.send('Performance.enable');
+  await page.reload(); // for what came before was not counted
+  await page.locator('.card').first().waitFor();
   const measure = async () => {
     await session.send('HeapProfiler.collectGarbage');
     const { metrics } = await session.send('Performance.getMetrics');
