@@ -37,7 +37,7 @@ type config struct {
 	keepCompleted         time.Duration
 	keepFailed            time.Duration
 	maxUpload             int64
-	maxInflight           int
+	maxInflight, maxQueue int
 	reconcileEvery        time.Duration
 	outage                string
 	aiFields              string
@@ -86,6 +86,7 @@ var settings = []setting{
 	{name: "LOUPE_KEEP_FAILED", fallback: "168h", help: "how long dead letters are kept", read: duration(func(c *config) *time.Duration { return &c.keepFailed })},
 	{name: "LOUPE_MAX_UPLOAD", fallback: "10MB", help: "size of one photo", read: size(func(c *config) *int64 { return &c.maxUpload })},
 	{name: "LOUPE_MAX_INFLIGHT", fallback: "256", help: "uploads at once", read: whole(func(c *config) *int { return &c.maxInflight }, 1, 100_000)},
+	{name: "LOUPE_MAX_QUEUE", fallback: "1000000", help: "jobs that have not ended; beyond, uploads are answered 503", read: whole(func(c *config) *int { return &c.maxQueue }, 1, 1_000_000_000)},
 	{name: "LOUPE_RECONCILE_EVERY", fallback: "1m", help: "how often lost work is looked for", read: duration(func(c *config) *time.Duration { return &c.reconcileEvery })},
 	{name: "LOUPE_OUTAGE", fallback: "wait", help: "wait: an AI outage spends no attempt; fail: it does", read: oneOf(func(c *config) *string { return &c.outage }, "wait", "fail")},
 	{name: "LOUPE_AI_FIELDS", fallback: "camel", help: "camel sends imageUrl, snake image_url", read: oneOf(func(c *config) *string { return &c.aiFields }, "camel", "snake")},

@@ -192,7 +192,7 @@ func open(ctx context.Context, c *config, log *slog.Logger) (*server, error) {
 			Name: queue.ProcessName(), Version: version, Roles: c.roles, Started: time.Now(),
 			Alone: c.redisURL == "" || c.mongoURI == "",
 		}
-		api.MaxUpload, api.MaxInflight, api.CORSOrigins = c.maxUpload, c.maxInflight, c.corsOrigins
+		api.MaxUpload, api.MaxInflight, api.MaxQueue, api.CORSOrigins = c.maxUpload, c.maxInflight, c.maxQueue, c.corsOrigins
 		if c.local() {
 			api.LocalToken = s.localToken(c)
 		}

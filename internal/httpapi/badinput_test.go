@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -307,6 +308,62 @@ func TestTooManyUploadsAtOnce(t *testing.T) {
 	if status := <-done; status != http.StatusAccepted {
 		t.Errorf("the slow upload was answered %d", status)
 	}
+}
+
+// A refused upload costs nothing: its body is not asked for.
+func TestTooManyJobs(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, func(c *httpapi.Config) { c.MaxQueue = 2 })
+	bearer := token(t, auth.User{ID: alice})
+	var ids []string
+	for range 2 {
+		_, job := s.submit(t, bearer)
+		ids = append(ids, job)
+	}
+	body, contentType := encode(t, category, photo())
+	upload := func() (status int, retryAfter string, read bool) {
+		unread := &readable{Reader: bytes.NewReader(body)}
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+uploadPath, unread)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.ContentLength = int64(len(body))
+		r.Header = http.Header{"Content-Type": {contentType}, "Authorization": {"Bearer " + bearer}, "Expect": {"100-continue"}}
+		transport := &http.Transport{ExpectContinueTimeout: time.Minute, DisableKeepAlives: true}
+		res, err := transport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		return res.StatusCode, res.Header.Get("Retry-After"), unread.read.Load()
+	}
+	if status, retryAfter, read := upload(); status != http.StatusServiceUnavailable || retryAfter == "" || read {
+		t.Errorf("answered %d, to try again after %q s; body read: %v", status, retryAfter, read)
+	}
+	for _, id := range ids {
+		if err := s.jobs.Remove(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for deadline := time.Now().Add(30 * time.Second); ; <-time.After(100 * time.Millisecond) {
+		if status, _, read := upload(); status == http.StatusAccepted && read {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("no upload was taken any more")
+		}
+	}
+}
+
+// readable notes whether it was read.
+type readable struct {
+	io.Reader
+	read atomic.Bool
+}
+
+func (r *readable) Read(p []byte) (int, error) {
+	r.read.Store(true)
+	return r.Reader.Read(p)
 }
 
 func TestBadJSON(t *testing.T) {

@@ -38,6 +38,7 @@ type Config struct {
 
 	MaxUpload   int64    // bytes of one photo. Default 10 MB (10,485,760).
 	MaxInflight int      // uploads at once; one more is answered 503. Default 256.
+	MaxQueue    int      // jobs that have not ended; with about so many an upload is answered 503. Default 1,000,000.
 	CORSOrigins []string // origins that may call from a browser, besides our own. Default none.
 
 	// LocalToken, when set, signs in whoever asks from this machine: the mode without a JWT secret.
@@ -66,6 +67,7 @@ type Process struct {
 type api struct {
 	Config
 	inflight chan struct{} // a token for each upload at once
+	crowd    crowd
 }
 
 // New returns the handler of the whole API.
@@ -75,6 +77,9 @@ func New(c Config) http.Handler {
 	}
 	if c.MaxInflight == 0 {
 		c.MaxInflight = 256
+	}
+	if c.MaxQueue == 0 {
+		c.MaxQueue = 1_000_000
 	}
 	a := &api{Config: c, inflight: make(chan struct{}, c.MaxInflight)}
 	mux := http.NewServeMux()

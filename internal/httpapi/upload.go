@@ -37,6 +37,9 @@ func (a *api) upload(w http.ResponseWriter, r *http.Request, u auth.User) error 
 	default:
 		return &apiError{code: codeUnavailable, message: "Too many uploads at once, try again later"}
 	}
+	if !a.crowd.takes(r.Context(), a.Jobs, a.MaxQueue) {
+		return &apiError{code: codeUnavailable, message: "Too many photos wait for their analysis, try again later"}
+	}
 	body := newUploadBody(w, r, a.MaxUpload+maxOverhead)
 	receipt, err := a.receive(r, body, u)
 	if err != nil {

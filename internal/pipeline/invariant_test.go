@@ -245,8 +245,8 @@ func TestInvariant6OutageBurnsNothing(t *testing.T) {
 	for range 20 {
 		ids = append(ids, w.submit(t).AssetID)
 	}
-	for w.ai.questions() == 0 {
-		<-w.told.next()
+	for !w.Service().Down {
+		<-time.After(5 * time.Millisecond)
 	}
 	if n := w.ai.questions(); n > 8 { // at most those that were under way, twice
 		t.Errorf("asked %d times during the outage", n)

@@ -129,6 +129,16 @@ func (p *Pipeline) WatchService(ctx context.Context) error {
 	return nil
 }
 
+// firstLook has a process that starts during an outage begin with what is known of it. One that is alone has nobody to
+// know it from, and asks the service.
+func (p *Pipeline) firstLook(ctx context.Context) error {
+	gate, err := p.readGate(ctx)
+	if err == nil && !gate.Closed() && !p.ManyProcesses && !p.FailOnOutage {
+		_, err = p.suspect(ctx, time.Now(), false)
+	}
+	return err
+}
+
 // watch looks at the gate, and at the service if that is due. It returns when to come again.
 func (p *Pipeline) watch(ctx context.Context) time.Duration {
 	gate, err := p.readGate(ctx)

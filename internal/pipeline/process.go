@@ -20,7 +20,7 @@ func (p *Pipeline) Work(ctx context.Context) error {
 	if p.Analyzer == nil {
 		return errors.New("pipeline: a worker needs an analyzer")
 	}
-	if _, err := p.readGate(ctx); err != nil { // a process that starts during an outage begins with what is known of it
+	if err := p.firstLook(ctx); err != nil {
 		p.Log.WarnContext(ctx, "gate of the queue cannot be read", "error", err)
 	}
 	watching, stop := context.WithCancel(ctx)

@@ -173,8 +173,13 @@ var promoteSQL string
 
 // promoteDelayed puts delayed jobs that are due back to their places in the line.
 func (t *turn) promoteDelayed(ctx context.Context, tx *sqlitedb.Tx) error {
-	_, err := tx.Exec(ctx, promoteSQL, t.now.UnixMilli(), t.now.Add(queue.MaxBackoff).UnixMilli())
+	_, err := tx.Exec(ctx, promoteSQL, t.now.UnixMilli(), t.now.Add(t.c.longestDelay()).UnixMilli())
 	return err
+}
+
+// longestDelay is how long a job is delayed at most. One that is due later still was delayed before the clock was set back.
+func (c *consumer) longestDelay() time.Duration {
+	return max(queue.MaxHold, c.config.BackoffAfter(c.config.Attempts))
 }
 
 var (
