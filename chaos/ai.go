@@ -233,7 +233,11 @@ func (s *service) choose(mood, asset string) string {
 	case wrong:
 		return []string{answers, garbles, tears, refuses, breaks, hangs}[s.dice(6)]
 	}
-	return cmp.Or(poisonous(asset), answers)
+	does := cmp.Or(poisonous(asset), answers)
+	if does == denies && s.mute {
+		return breaks // when only such photos are left, nobody could tell them from an outage
+	}
+	return does
 }
 
 func (s *service) delay(does string) time.Duration {

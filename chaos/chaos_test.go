@@ -27,7 +27,7 @@ func TestChaos(t *testing.T) {
 				testenv.Need(t, testenv.Redis)
 			}
 			c := config{
-				topology: topology, length: 20 * time.Second, settle: 2 * time.Minute, photos: 50, kills: 3, users: 4, sockets: 2, race: race,
+				topology: topology, length: 20 * time.Second, settle: 90 * time.Second, photos: 50, kills: 3, users: 4, sockets: 2, race: race,
 			}
 			var out bytes.Buffer
 			err := c.run(t.Context(), &out)

@@ -24,13 +24,14 @@ const (
 	aiGone    = "the AI service goes down"
 )
 
-// How long disturbances last at most. longStop is longer than the lock of a job, so that another worker takes it.
+// How long disturbances last at most. longStop is longer than two leases, so that another worker takes the
+// stopped one's jobs.
 const (
 	downTime  = 2 * time.Second
 	stopTime  = 4 * time.Second
-	longStop  = 40 * time.Second
+	longStop  = 2*lease + 2*time.Second
 	linkTime  = 6 * time.Second
-	longStops = 8 // one of so many stops is long, where that is possible
+	longStops = 3 // one of so many stops is long, where there are other workers
 )
 
 // deed is one disturbance.
@@ -62,7 +63,7 @@ func (s *site) plan(random *rand.Rand, length time.Duration, kills int) []deed {
 	others := []func(){
 		func() {
 			target, wait := loupe(), between(stopTime)
-			if len(s.loupes) > 1 && length > 3*longStop && random.IntN(longStops) == 0 {
+			if len(s.loupes) > 1 && random.IntN(longStops) == 0 {
 				wait = longStop
 			}
 			add(func(_, busy context.Context) error { return s.stop(busy, target, wait) })

@@ -16,7 +16,7 @@ type kind string
 const (
 	called    kind = "called"    // a client asked the API: End, What, User, Process, Status or Error; Asset, Photo, Key, Job
 	heard     kind = "heard"     // a socket was told asset_processed: User, Socket, Asset, Event
-	told      kind = "told"      // a socket was told something else: User, Socket, What, Event
+	told      kind = "told"      // a socket was told something else, or what became of it: User, Socket, What, Event
 	listed    kind = "listed"    // an app that was told to list its assets saw one: User, Socket, Asset, Row
 	asked     kind = "asked"     // the AI service was asked: End, What it did, Asset, Job, Status; Error if the asker left
 	probed    kind = "probed"    // the AI service was asked how it is: End, What it is, Status

@@ -84,6 +84,7 @@ func (p *process) startOnce(ctx context.Context) error {
 		return err
 	}
 	if out != nil {
+		defer context.AfterFunc(ctx, func() { l.signal(syscall.SIGKILL) })() // it may never say a word
 		line, err := bufio.NewReader(out).ReadString('\n')
 		if err == nil {
 			p.stdout(strings.TrimSpace(line))

@@ -32,7 +32,7 @@ func (r *report) print(w io.Writer, ev *evidence) {
 	r.explain(w, ev)
 }
 
-// failed reports whether an invariant was violated, or not tested at all.
+// failed reports whether an invariant was violated.
 func (r *report) failed() bool {
 	for n := 1; n < len(promises); n++ {
 		if r.violated[n] > 0 {
@@ -122,7 +122,11 @@ func (t *traces) lines() (lines []storyLine) {
 		return lines
 	}
 	for _, s := range t.row.Timeline {
-		add(s.At, "timeline: %s, attempt %d, %s", s.Event, s.Attempt, s.Error)
+		attempt := ""
+		if s.Attempt > 0 {
+			attempt = fmt.Sprintf(", attempt %d", s.Attempt)
+		}
+		add(s.At, "timeline: %s%s %s", s.Event, attempt, s.Error)
 	}
 	shown := *t.row
 	shown.Timeline = nil

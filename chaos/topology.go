@@ -34,6 +34,7 @@ const (
 	concurrency    = 5
 	aiTimeout      = 5 * time.Second
 	jobTimeout     = 20 * time.Second
+	lease          = 5 * time.Second
 	maxInflight    = 16
 	reconcileEvery = 2 * time.Second
 	reconcileMany  = 10 * time.Second // where the MongoDB server of the tests looks at all documents for it
@@ -49,7 +50,7 @@ func settings(topology string) []string {
 		"JWT_SECRET=" + jwtSecret, "LOUPE_BACKOFF=200ms",
 		fmt.Sprint("LOUPE_ATTEMPTS=", attempts), fmt.Sprint("LOUPE_CONCURRENCY=", concurrency),
 		fmt.Sprint("LOUPE_AI_TIMEOUT=", aiTimeout), fmt.Sprint("LOUPE_JOB_TIMEOUT=", jobTimeout),
-		fmt.Sprint("LOUPE_MAX_INFLIGHT=", maxInflight), fmt.Sprint("LOUPE_RECONCILE_EVERY=", reconcile),
+		fmt.Sprint("LOUPE_LEASE=", lease), fmt.Sprint("LOUPE_MAX_INFLIGHT=", maxInflight), fmt.Sprint("LOUPE_RECONCILE_EVERY=", reconcile),
 	}
 }
 
