@@ -335,10 +335,10 @@ func rounded(all []time.Duration) string {
 	return "[" + strings.Join(texts, " ") + "] s"
 }
 
-// ready is what /readyz says.
-func (c *crew) ready(t *testing.T) (r struct {
-	AIService struct{ Status, Since string }
-}) {
+// readiness is what /readyz says.
+type readiness struct{ AIService struct{ Status string } }
+
+func (c *crew) ready(t *testing.T) (r readiness) {
 	t.Helper()
 	c.api.get(t, "/readyz", "", &r)
 	return r
