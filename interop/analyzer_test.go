@@ -170,7 +170,7 @@ func TestAIFields(t *testing.T) {
 	}
 }
 
-// A photo that comes while nothing listens where the service should be waits for it, and spends nothing.
+// A photo that comes while nothing listens where the service should be is not even begun, and waits for it.
 func TestAIServiceThatComesLater(t *testing.T) {
 	t.Parallel()
 	port := strconv.Itoa(testenv.FreePort(t))
@@ -178,10 +178,10 @@ func TestAIServiceThatComesLater(t *testing.T) {
 	owner := open(t, s, "websocket", token(t, "owner", ""), "")
 	owner.connected(t, "websocket")
 	asset := owner.upload(t, "sneaker")
-	eventually(t, "a first attempt", func() bool {
-		var log timeline
-		s.get(t, "/api/assets/"+asset+"/events", token(t, "owner", ""), &log)
-		return log.Items[len(log.Items)-1].Event == "started"
+	eventually(t, "the service to be missed", func() bool {
+		var r readiness
+		s.get(t, "/readyz", "", &r)
+		return r.AIService.Status == "unavailable"
 	})
 	startAI(t, port)
 	if told := owner.processed(t); told.AssetID != asset || told.Status != "active" {

@@ -256,7 +256,9 @@ func TestOutage(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, can be asked %v", name, !mute), func(t *testing.T) {
 				t.Parallel()
 				ai := startMoody(t, *outageTakes)
+				ai.mu.Lock()
 				ai.mute = mute
+				ai.mu.Unlock()
 				c := start(t, ai)
 				c.join(t, 2)
 				notices := listenToService(t, c.api.url, c.owner)

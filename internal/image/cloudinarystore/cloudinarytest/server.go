@@ -70,12 +70,12 @@ func Start(t testing.TB) (cloudinaryURL string, s *Server) {
 		defer context.AfterFunc(over, cancel)()
 		mux.ServeHTTP(w, r.WithContext(ctx))
 	}))
+	s.Address = "http://" + server.Listener.Addr().String()
 	server.Start()
 	t.Cleanup(func() {
 		end()
 		server.Close()
 	})
-	s.Address = server.URL
 	return fmt.Sprintf("cloudinary://%s:%s@%s?upload_prefix=%s", s.Key, s.Secret, Cloud, s.Address), s
 }
 
