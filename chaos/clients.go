@@ -254,9 +254,14 @@ func (u *user) uploadUntilTaken(ctx context.Context, photo int, file []byte, ran
 		if !again(e) {
 			return e.Asset, n == 0
 		}
-		pause(ctx, 100*time.Millisecond+time.Duration(random.Int64N(int64(time.Second))))
+		pause(ctx, backoff(n, random))
 	}
 	return "", false
+}
+
+// backoff is how long to wait after n requests before that were refused: a crowd that asks at once would keep itself out.
+func backoff(n int, random *rand.Rand) time.Duration {
+	return 100*time.Millisecond + time.Duration(random.Int64N(int64(min(time.Second<<min(n, 10), 10*time.Second))))
 }
 
 // sameAtOnce is how many equal uploads are sent at once, now and then: more than are taken in at a time.
@@ -290,10 +295,10 @@ func (u *user) read(ctx context.Context, e entry, random *rand.Rand) {
 // delete deletes until that is certain.
 func (u *user) delete(ctx context.Context, e entry, random *rand.Rand) {
 	e.What = "delete"
-	for ctx.Err() == nil {
+	for n := 0; ctx.Err() == nil; n++ {
 		if !again(u.do(ctx, u.anyDoor(random), e, http.MethodDelete, "/api/assets/"+e.Asset, nil, nil)) {
 			return
 		}
-		pause(ctx, time.Duration(random.Int64N(int64(time.Second))))
+		pause(ctx, backoff(n, random))
 	}
 }
