@@ -153,6 +153,7 @@ func (s *storm) blow(t *testing.T) {
 		w.stop() // before the server does
 	}
 	told.until(t, "the last", func(e Event) bool { return e.Name == EventCompleted && e.JobID == id })
+	told.stop(t)
 	s.judge(t, q, added, &runs, told, int(stalled.Load()))
 }
 
