@@ -72,8 +72,12 @@ func (q *queue) done(ms ...message) {
 	}
 }
 
-// send puts a message into the queue.
+// send puts a message into the queue, unless it is not worth waiting and would have to.
 func (c *Cluster) send(m message) error {
+	if m.volatile && (c.link.suspend.Load() || !c.link.up()) {
+		c.stats.dropped.Add(1)
+		return nil
+	}
 	m.at = time.Now()
 	err := c.queue.add(m)
 	if err != nil {
