@@ -20,8 +20,17 @@ const (
 	seedConcurrency = 5 // of the pipeline that the jobs are from
 )
 
-// processLoads say with what concurrency how many jobs are processed.
-var processLoads = []struct{ concurrency, jobs int }{{1, 5000}, {5, 12_000}, {50, 20_000}, {200, 20_000}}
+// processLoads say with what concurrency how many jobs are processed, and how many of them ours may fetch ahead.
+var processLoads = []struct {
+	concurrency, ahead, jobs int
+	aim                      string
+}{
+	{1, 0, 5000, "> asynq"},
+	{5, 0, 12_000, "≥ 2 × Node, > asynq"},
+	{5, 20, 12_000, "≥ 2 × Node, > asynq"},
+	{50, 0, 20_000, "≥ 3 × Node, > asynq"},
+	{200, 0, 20_000, "> asynq"},
+}
 
 // BenchmarkQueueAdds adds jobs from 64 producers, each of which waits for its job to be added.
 func BenchmarkQueueAdds(b *testing.B) {
@@ -50,18 +59,20 @@ func BenchmarkQueueAdds(b *testing.B) {
 
 // BenchmarkQueueProcess processes jobs that wait already, with a handler that does nothing.
 func BenchmarkQueueProcess(b *testing.B) {
-	aims := map[int]string{5: "≥ 2 × Node, > asynq", 50: "≥ 3 × Node, > asynq", 1: "> asynq", 200: "> asynq"}
 	for _, load := range processLoads {
-		b.Run(fmt.Sprint(load.concurrency), func(b *testing.B) {
+		name, at := fmt.Sprint(load.concurrency), fmt.Sprintf(" at concurrency %d", load.concurrency)
+		if load.ahead > 0 {
+			name, at = name+"Ahead", fmt.Sprintf("%s, ours with %d ahead", at, load.ahead)
+		}
+		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
 				c, t := newContest(b), table{}
 				c.warmUp(b)
-				at := fmt.Sprintf(" at concurrency %d", load.concurrency)
 				for n := range rounds {
 					round(n, func(queue int) {
 						c.flush(b)
 						c.peers[queue].do(b, c.adding("process", scaled(load.jobs)))
-						f := c.measure(b, queue, queuepeer.Order{Do: "process", Queue: "process", Jobs: scaled(load.jobs), Concurrency: load.concurrency})
+						f := c.measure(b, queue, queuepeer.Order{Do: "process", Queue: "process", Jobs: scaled(load.jobs), Concurrency: load.concurrency, Ahead: load.ahead})
 						t.add("jobs per second"+at, queue, f.perSecond)
 						t.add("µs of Redis' CPU per job"+at, queue, f.redis)
 						t.add("µs of own CPU per job"+at, queue, f.own)
@@ -69,7 +80,7 @@ func BenchmarkQueueProcess(b *testing.B) {
 					})
 				}
 				printQueueHead()
-				t.print("jobs per second"+at, higher, aims[load.concurrency])
+				t.print("jobs per second"+at, higher, load.aim)
 				t.print("µs of Redis' CPU per job"+at, lower, "")
 				t.print("µs of own CPU per job"+at, lower, "")
 				t.print("objects allocated per job"+at, lower, "")

@@ -19,7 +19,7 @@ import (
 // steal takes a job as a worker does that dies at once: its lock lives for 50 ms.
 func steal(t *testing.T, q *Queue) string {
 	t.Helper()
-	args := []string{millisNow(), "", "", "50", "dead:", "0", "1", "dead", "", "", "0", "0"}
+	args := []string{millisNow(), "", "", "50", "dead:", "0", "1", "0", "dead", "", "", "0", "0"}
 	parts, err := finishScript.run(t.Context(), q.client, q.keys, args...).ToArray()
 	if err != nil || len(parts) != 4 {
 		t.Fatalf("%d parts: %v", len(parts), err)
@@ -270,7 +270,13 @@ func TestLostReplies(t *testing.T) {
 			last = count
 			p.lose.Store(true)
 		}
-		return n == jobs/int64(len(kinds)) && count >= jobs+jobs*3/len(kinds)
+		mu.Lock()
+		defer mu.Unlock()
+		starts := 0
+		for _, n := range attempts {
+			starts += n
+		}
+		return n == jobs/int64(len(kinds)) && starts >= jobs+jobs*3/len(kinds)
 	})
 	p.lose.Store(false)
 	w.stop()

@@ -19,10 +19,16 @@ import (
 //
 // A worker of many slots has two lanes, which make such calls independently: while Redis works for one, the jobs of the
 // other are decoded and run. With few slots that would only make the calls smaller.
+//
+// With few slots and handlers that take next to no time, calls are what takes the time. Then the one lane, if it may, asks
+// for more jobs than it has slots for, and holds them: they start as slots become free, while the outcomes of those before
+// them are under way. Those that cannot start within moments are given back as if they had never been fetched.
 var finishScript = newScript("finish")
 
 const (
-	twoLanesFrom  = 16                    // slots
+	twoLanesFrom  = 16                   // slots
+	aheadFor      = 2 * time.Millisecond // how long the jobs that a slot is to run are held, if none is slower than those of late
+	heldAtMost    = 5 * time.Millisecond
 	maxOutcomes   = 50                    // of one call
 	maxFetched    = 50                    // jobs of one call
 	retryAfter    = 50 * time.Millisecond // the first pause after a call that failed; it doubles
@@ -38,6 +44,7 @@ type call struct {
 	now      time.Time
 	first    int64 // number of its first token
 	want     int
+	ahead    int // of them, jobs for which no slot is free
 	outcomes []*run
 	again    bool // a call like this was sent, and nobody knows whether it was carried out
 	pass     bool
@@ -51,8 +58,12 @@ type lane struct {
 	// Guarded by the shift.
 	slots  int
 	active int    // handlers that run
-	runs   int    // those, and those whose outcome is not stored
+	runs   int    // those, and those that are held or whose outcome is not stored
+	held   []*run // in the order in which they are to start
 	ended  []*run // whose outcome is to be sent
+
+	holdUntil time.Time     // when those that are held are given back
+	pace      time.Duration // of the slowest handler of late
 
 	// Used by dispatch only.
 	pending *call // has failed and is to be made again
@@ -152,28 +163,34 @@ func (d *lane) leave(timer *time.Timer, unwatched <-chan struct{}) {
 
 // next returns the call to be made now, or nil.
 func (d *lane) next(now time.Time) *call {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	ahead := d.ahead(now)
+	if len(d.held) > 0 && (ahead == 0 || !now.Before(d.holdUntil)) {
+		d.returnHeld()
+		ahead = 0
+	}
 	if d.pending != nil {
 		if now.Before(d.retryAt) {
 			return nil
 		}
 		return d.pending
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	if !d.due.IsZero() && !now.Before(d.due) {
 		d.due, d.look = time.Time{}, true
 	}
-	want := 0
-	if !d.paused && !d.closing && d.alone == nil && !now.Before(d.limited) {
-		want = max(0, min(d.slots-d.active, maxFetched))
+	free, want := 0, 0
+	if d.fetches(now) {
+		free = max(0, min(d.slots-d.active-len(d.held), maxFetched))
+		want = max(0, min(d.slots-d.active-len(d.held)+ahead, maxFetched))
 	}
-	if len(d.ended) == 0 && !d.pass && (!d.look || want == 0) {
+	if len(d.ended) == 0 && !d.pass && (!d.look || free == 0) {
 		return nil
 	}
 	if want > 0 {
 		d.look = false // a wake-up that comes while the call is under way must not be lost
 	}
-	c := &call{now: now, first: d.tokenCount, want: want, pass: d.pass || d.closing}
+	c := &call{now: now, first: d.tokenCount, want: want, ahead: want - free, pass: d.pass || d.closing}
 	n := min(len(d.ended), maxOutcomes)
 	c.outcomes = append(c.outcomes, d.ended[:n]...)
 	d.ended = append(d.ended[:0], d.ended[n:]...)
@@ -190,6 +207,8 @@ func (d *lane) rest(now time.Time) time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {
+	case len(d.held) > 0:
+		return d.holdUntil.Sub(now)
 	case d.paused || d.closing || d.alone != nil || d.active >= d.slots:
 		return restAtMost
 	case now.Before(d.limited):
@@ -262,7 +281,7 @@ func (d *lane) appendArgs(args []string, c *call) []string {
 	}
 	args = append(args,
 		strconv.FormatInt(c.now.UnixMilli(), 10), flag(c.again), flag(c.pass), decimal(d.cfg.Lock),
-		d.tokens, strconv.FormatInt(c.first, 10), strconv.Itoa(c.want), d.cfg.Name,
+		d.tokens, strconv.FormatInt(c.first, 10), strconv.Itoa(c.want), strconv.Itoa(c.ahead), d.cfg.Name,
 		limitMax, limitPer, strconv.Itoa(d.cfg.MetricsPoints), strconv.Itoa(len(c.outcomes)))
 	for _, r := range c.outcomes {
 		args = append(args, r.job.ID)
@@ -368,7 +387,7 @@ func (d *lane) fetched(c *call, r reply) {
 		}
 	}
 	d.mu.Lock()
-	if c.want > 0 && (len(r.jobs) >= c.want || r.limit > 0) {
+	if c.want > 0 && (len(r.jobs) >= c.want-c.ahead || r.limit > 0) {
 		d.look = true
 	}
 	if r.limit > 0 {
@@ -378,8 +397,11 @@ func (d *lane) fetched(c *call, r reply) {
 		d.due = r.due
 	}
 	for _, run := range runs {
-		d.start(run)
+		d.hold(run)
 	}
+	now := time.Now()
+	d.holdUntil = now.Add(heldAtMost)
+	d.startHeld(now)
 	if d.look {
 		d.signalLanes()
 	}

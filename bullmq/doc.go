@@ -22,6 +22,10 @@
 // harm when they run twice. Jobs that failed for good are kept, with every error, until [JobOptions.RemoveOnFail] says
 // otherwise: [Queue.Finished] lists them, [Queue.Retry] runs them again.
 //
+// A worker of few slots whose handlers take next to no time spends it on calls. [WorkerConfig.FetchAhead] lets it fetch
+// the next jobs while those before them run, and start many with one call; what is not to start within milliseconds goes
+// back to its place in the line.
+//
 // Jobs by the clock are made by schedulers ([Queue.UpsertScheduler]), which live in Redis: there is always one job to come,
 // and the worker that starts it makes the next.
 //

@@ -23,6 +23,9 @@ var (
 	ErrShutdown = errors.New("worker is shutting down")
 )
 
+// errUnstarted is why a job was given back that was fetched and has not started.
+var errUnstarted = errors.New("job not started")
+
 // instruction is an error by which a handler says what is to become of its job.
 type instruction struct {
 	kind  outcomeKind
@@ -86,6 +89,7 @@ type outcome struct {
 	keep      Keep          // which of those that ended so stay
 	exhausted bool          // the last attempt is spent
 	asked     bool          // the job has the field that asks for its end
+	unstarted bool          // the handler was not called: the start does not count
 	err       error         // what the handler returned
 }
 

@@ -14,8 +14,9 @@ type run struct {
 	job    *Job
 	lane   *lane
 	token  string
-	broken error                   // why the job cannot be run at all
-	cancel context.CancelCauseFunc // of the handler's context
+	broken error           // why the job cannot be run at all
+	ctx    context.Context // of the handler
+	cancel context.CancelCauseFunc
 
 	// Guarded by the shift.
 	renewed time.Time // when its lock was last known to be held
@@ -64,7 +65,7 @@ func newShift(ctx context.Context, w *Worker) *shift {
 		lanes = 2
 	}
 	for range lanes {
-		s.lanes = append(s.lanes, &lane{shift: s, wake: make(chan struct{}, 1)})
+		s.lanes = append(s.lanes, &lane{shift: s, wake: make(chan struct{}, 1), pace: heldAtMost})
 	}
 	return s
 }
@@ -81,6 +82,9 @@ func (s *shift) resize(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.share(n)
+	for _, l := range s.lanes {
+		l.returnHeld()
+	}
 	s.look = true
 	s.signalLanes()
 }
@@ -105,20 +109,64 @@ func signal(c chan struct{}) {
 	}
 }
 
-// start runs a job, unless the worker stops. The shift is locked.
-func (d *lane) start(r *run) {
+// fetches tells whether jobs may be fetched. The shift is locked.
+func (d *lane) fetches(now time.Time) bool {
+	return !d.paused && !d.closing && d.alone == nil && !now.Before(d.limited)
+}
+
+// ahead returns how many jobs may be held: as many as will have started soon if no handler is slower than those of late,
+// and none where another lane's jobs would overtake them. The shift is locked.
+func (d *lane) ahead(now time.Time) int {
+	if !d.fetches(now) || len(d.lanes) > 1 || d.cfg.Isolate {
+		return 0
+	}
+	return max(0, min(d.slots*int(aheadFor/d.pace), d.cfg.FetchAhead))
+}
+
+// hold takes in a job that was fetched. The shift is locked.
+func (d *lane) hold(r *run) {
 	d.running[r.token] = r
 	d.runs++
-	ctx, cancel := context.WithCancelCause(d.base)
-	r.cancel = cancel
+	r.ctx, r.cancel = context.WithCancelCause(d.base)
+	d.held = append(d.held, r)
+}
+
+// startHeld starts the jobs that are held as far as there are slots, unless the worker stops. The shift is locked.
+func (d *lane) startHeld(now time.Time) {
+	for len(d.held) > 0 && d.active < d.slots && !d.paused && !d.closing && now.Before(d.holdUntil) {
+		r := d.held[0]
+		d.held = d.held[1:]
+		d.start(r)
+	}
+}
+
+// returnHeld gives back the jobs that are held. The last goes first, for each is then the next to start. The shift is
+// locked.
+func (d *lane) returnHeld() {
+	if len(d.held) == 0 {
+		return
+	}
+	for _, r := range slices.Backward(d.held) {
+		d.giveBack(r)
+	}
+	d.held, d.pass, d.pace = nil, true, max(d.pace, heldAtMost)
+}
+
+// giveBack gives back a job that has not started. The shift is locked.
+func (d *lane) giveBack(r *run) {
+	d.settle(r, outcome{kind: outcomeReturned, unstarted: true, err: errUnstarted})
+}
+
+// start runs a job. The shift is locked.
+func (d *lane) start(r *run) {
 	suspect := d.cfg.Isolate && r.job.StalledCount > 0
-	if d.closing || d.paused || d.alone != nil && (suspect || d.begin == nil) { // it was on its way when that began
-		d.settle(r, outcome{kind: outcomeReturned, err: ErrShutdown})
+	if d.alone != nil && (suspect || d.begin == nil) { // it was on its way when that began
+		d.giveBack(r)
 		return
 	}
 	begin := func() {
 		d.active++
-		go d.work(ctx, r)
+		go d.work(r)
 	}
 	if suspect {
 		d.alone, d.begin = r, begin
@@ -142,7 +190,7 @@ func (s *shift) returnAlone() {
 	if s.begin == nil {
 		return
 	}
-	s.alone.lane.settle(s.alone, outcome{kind: outcomeReturned, err: ErrShutdown})
+	s.alone.lane.giveBack(s.alone)
 	s.alone, s.begin = nil, nil
 }
 
@@ -166,8 +214,8 @@ func (s *shift) condemned(r *run) error {
 }
 
 // work runs a job's handler, unless its end is known beforehand.
-func (d *lane) work(ctx context.Context, r *run) {
-	job := r.job
+func (d *lane) work(r *run) {
+	ctx, job := r.ctx, r.job
 	began := time.Now()
 	var o outcome
 	defer func() { // runtime.Goexit calls it too
@@ -187,6 +235,10 @@ func (d *lane) work(ctx context.Context, r *run) {
 	if reason := d.condemned(r); reason != nil {
 		d.cfg.Hooks.condemned(ctx, job, reason)
 		o = d.failure(job, reason)
+		return
+	}
+	if cause := context.Cause(ctx); cause != nil { // it has ended while the job was held
+		o = d.judge(job, nil, cause, cause)
 		return
 	}
 	if timeout := cmp.Or(job.Options.Timeout, d.cfg.Timeout); timeout > 0 {
@@ -211,6 +263,10 @@ func (d *lane) end(r *run, o outcome, took time.Duration) {
 	}
 	d.active--
 	r.took = took
+	d.pace = max(took, d.pace-d.pace/8)
+	if o.kind == outcomeReturned || o.kind == outcomeLimited {
+		d.returnHeld() // first: the job is the next to start
+	}
 	if r.lost {
 		d.forget(r)
 		r.ended = true
@@ -222,6 +278,7 @@ func (d *lane) end(r *run, o outcome, took time.Duration) {
 		d.signalLanes()
 	}
 	d.beginAlone()
+	d.startHeld(time.Now())
 	d.mu.Unlock()
 	signal(d.wake)
 	if r.lost {
@@ -309,7 +366,7 @@ func (s *shift) runningIDs() []string {
 	defer s.mu.Unlock()
 	ids := make([]string, 0, len(s.running))
 	for _, r := range s.running {
-		if !r.ended {
+		if !r.ended && !slices.Contains(r.lane.held, r) {
 			ids = append(ids, r.job.ID)
 		}
 	}
@@ -319,7 +376,7 @@ func (s *shift) runningIDs() []string {
 
 // flags spares finish the work that a job does not need.
 func (r *run) flags() string {
-	var b [5]byte
+	var b [6]byte
 	flags := b[:0]
 	if r.job.ParentKey != "" {
 		flags = append(flags, 'p')
@@ -335,6 +392,9 @@ func (r *run) flags() string {
 	}
 	if r.outcome.exhausted {
 		flags = append(flags, 'e')
+	}
+	if r.outcome.unstarted {
+		flags = append(flags, 'u')
 	}
 	return string(flags)
 }

@@ -117,7 +117,7 @@ func (s *storm) blow(t *testing.T) {
 		return q
 	}
 	// With locks that live for long, and without the rule for stalled jobs, whatever is not right stays so.
-	cfg := WorkerConfig{Concurrency: 10, DrainDelay: time.Minute, StalledEvery: time.Hour}
+	cfg := WorkerConfig{Concurrency: 10, FetchAhead: 20, DrainDelay: time.Minute, StalledEvery: time.Hour}
 	if s.worse != strict {
 		cfg.Lock, cfg.StalledEvery, cfg.MaxStalls = 500*time.Millisecond, 100*time.Millisecond, 100
 	}
@@ -126,8 +126,9 @@ func (s *storm) blow(t *testing.T) {
 	told := record(t, queue(), EventsConfig{})
 	var runs census
 	var workers []*crew
-	for range stormWorkers {
-		workers = append(workers, work(t, queue(), cfg, runs.handler))
+	for i := range stormWorkers {
+		pause := time.Duration(i) * 5 * time.Millisecond // who has none fetches ahead
+		workers = append(workers, work(t, queue(), cfg, func(_ context.Context, job *Job) (any, error) { return runs.handle(job, pause) }))
 	}
 	q := queue()
 	load := s.produce(t, q)
@@ -287,8 +288,8 @@ type census struct {
 	ids      map[string]bool
 }
 
-func (c *census) handler(_ context.Context, job *Job) (any, error) {
-	<-time.After(5 * time.Millisecond)
+func (c *census) handle(job *Job, pause time.Duration) (any, error) {
+	<-time.After(pause)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ids == nil {

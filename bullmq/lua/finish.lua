@@ -11,14 +11,16 @@
 --     [4] time to live of a lock, ms
 --     [5] [6] tokens are [5] .. n for n from [6] on
 --     [7] how many jobs are wanted
---     [8] name of the worker, or ''
---     [9] [10] how many jobs may start within so many ms, or '' for no limit but the queue's
---     [11] minutes of metrics to keep, or 0
---     [12] how many outcomes follow: first their ids, then their tokens, then their texts, of completed the value as JSON,
+--     [8] how many of them have to wait for a slot: they are given out only if nothing bounds how many may start
+--     [9] name of the worker, or ''
+--     [10] [11] how many jobs may start within so many ms, or '' for no limit but the queue's
+--     [12] minutes of metrics to keep, or 0
+--     [13] how many outcomes follow: first their ids, then their tokens, then their texts, of completed the value as JSON,
 --         of failed and retry the reason; last, for each row of outcomes that have it all in common, seven arguments:
 --         size    how many outcomes they are
 --         kind    completed, failed, retry (which spend an attempt), postpone, return, limit (which do not)
---         flags   p has a parent, d owns a deduplication id, l is LIFO, x has the field cxl, e has spent its last attempt
+--         flags   p has a parent, d owns a deduplication id, l is LIFO, x has the field cxl, e has spent its last attempt,
+--                 u was not started (of return)
 --         atm     of completed, failed and retry: attempts made, with this one
 --         ms      of retry and postpone: the delay; of limit: how long no job starts; of completed and failed: others that
 --                 ended so at this time or before go, or ''
@@ -39,7 +41,7 @@ local maxEvicted = 1000 -- jobs that one call evicts for one rule of keeping; wh
 
 local P = KEYS[1]
 local Q = open(P)
-local again, passOn, want = ARGV[2] == '1', ARGV[3] == '1', tonumber(ARGV[7])
+local again, passOn, want, ahead = ARGV[2] == '1', ARGV[3] == '1', tonumber(ARGV[7]), tonumber(ARGV[8])
 local active, wait, prioritized, limiter = P .. 'active', P .. 'wait', P .. 'prioritized', P .. 'limiter'
 
 local codes, jobs = {}, {}
@@ -112,10 +114,10 @@ local function start(job, at, id, token)
   job[at], job[at + 1] = 'ats', starts
   call('SET', J .. ':lock', token, 'PX', ARGV[4])
   emit(Q, 'active', id, 'prev', 'waiting')
-  if ARGV[8] == '' then
+  if ARGV[9] == '' then
     call('HSET', J, 'processedOn', ARGV[1], 'ats', starts)
   else
-    call('HSET', J, 'processedOn', ARGV[1], 'ats', starts, 'pb', ARGV[8])
+    call('HSET', J, 'processedOn', ARGV[1], 'ats', starts, 'pb', ARGV[9])
   end
 end
 
@@ -154,13 +156,13 @@ local function rarely()
 end
 
 -- First what has ended.
-local n = tonumber(ARGV[12])
+local n = tonumber(ARGV[13])
 if n == 0 then
   started = call('GET', limiter)
 else
   local hashes, strings, children = {}, {}, {}
   for i = 1, n do
-    local J = P .. ARGV[12 + i]
+    local J = P .. ARGV[13 + i]
     hashes[i], strings[i] = J, J .. ':lock'
     children[2 * i - 1], children[2 * i] = J .. ':dependencies', J .. ':unsuccessful'
   end
@@ -169,13 +171,13 @@ else
   started = held[n + 1]
   local sound = call('EXISTS', unpack(hashes)) == n and call('EXISTS', unpack(children)) == 0
   local i = 0
-  for at = 13 + 3 * n, #ARGV, 7 do
+  for at = 14 + 3 * n, #ARGV, 7 do
     local size, kind, flags, atm, ms, rule, traces = unpack(ARGV, at, at + 6)
     local usual, before = sound and kind == 'completed' and flags == '' and rule ~= 'none', ended
     kept = {}
     for _ = 1, tonumber(size) do
       i = i + 1
-      local id, token, text, done, code = ARGV[12 + i], ARGV[12 + n + i], ARGV[12 + 2 * n + i], true, 0
+      local id, token, text, done, code = ARGV[13 + i], ARGV[13 + n + i], ARGV[13 + 2 * n + i], true, 0
       if not usual or held[i] ~= token then
         done, code = pcall(rarely().settle, held[i], kind, id, token, flags, text, traces, ms, atm, rule)
       elseif not leave(id, strings[i]) then
@@ -196,8 +198,8 @@ else
         evict(key, #kept / 2, ms, rule)
       end
     end
-    if ARGV[11] ~= '0' and ended > before then
-      rarely().meter(kind, ended - before, tonumber(ARGV[11]))
+    if ARGV[12] ~= '0' and ended > before then
+      rarely().meter(kind, ended - before, tonumber(ARGV[12]))
     end
   end
   if #locks > 0 then
@@ -219,7 +221,7 @@ if want > 0 then
   end
   local used = again and rarely().takeAgain(tonumber(ARGV[6])) or {}
   local had, number, ghosts = #jobs, tonumber(ARGV[6]), 0
-  local stop, max = want, Q.max or tonumber(ARGV[9])
+  local stop, max = want, Q.max or tonumber(ARGV[10])
   if started or max or Q.paused or Q.maxActive then
     stop, limit, max = rarely().bound(max)
   end
@@ -254,7 +256,7 @@ if (more or passOn) and call('EXISTS', wait, prioritized) > 0 then
     wake(Q)
   end
 else
-  if due and (passOn or (want > 0 and #jobs == want)) then
+  if due and (passOn or (want > 0 and #jobs >= want - ahead)) then
     call('ZADD', P .. 'marker', due, '1') -- we may be full by then
   end
   if ended > 0 and #jobs == 0 and (want == 0 or not (more or due)) and call('EXISTS', wait, active, prioritized) == 0 then

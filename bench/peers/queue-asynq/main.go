@@ -28,7 +28,7 @@ func (p peer) Producer(queue string) (func(*queuepeer.Job) error, func(), error)
 	}, func() { c.Close() }, nil
 }
 
-func (p peer) Worker(queue string, concurrency int, handle func(decode func(any) error)) (func(), error) {
+func (p peer) Worker(queue string, concurrency, _ int, handle func(decode func(any) error)) (func(), error) {
 	s := asynq.NewServer(p.redis, asynq.Config{Concurrency: concurrency, Queues: map[string]int{queue: 1}, LogLevel: asynq.FatalLevel})
 	err := s.Start(asynq.HandlerFunc(func(_ context.Context, task *asynq.Task) error {
 		handle(func(v any) error { return json.Unmarshal(task.Payload(), v) })

@@ -38,11 +38,11 @@ func (p peer) Producer(queue string) (func(*queuepeer.Job) error, func(), error)
 	}, q.Close, nil
 }
 
-func (p peer) Worker(queue string, concurrency int, handle func(decode func(any) error)) (func(), error) {
+func (p peer) Worker(queue string, concurrency, ahead int, handle func(decode func(any) error)) (func(), error) {
 	w, err := bullmq.NewWorker(p.client, queue, func(_ context.Context, job *bullmq.Job) (any, error) {
 		handle(job.Bind)
 		return nil, nil
-	}, bullmq.WorkerConfig{Concurrency: concurrency})
+	}, bullmq.WorkerConfig{Concurrency: concurrency, FetchAhead: ahead})
 	if err != nil {
 		return nil, err
 	}

@@ -26,6 +26,7 @@ type Order struct {
 	Jobs        int
 	Producers   int     // add
 	Concurrency int     // process, work
+	Ahead       int     // process: how many jobs ours may fetch before there are slots for them
 	Millis      float64 // trickle: from one job to the next, on average; delay: within which all are due
 }
 
@@ -80,8 +81,9 @@ func newJob(number int) *Job {
 type Peer interface {
 	// Producer returns a function that adds a job, which may be called concurrently, and one that ends it.
 	Producer(queue string) (add func(*Job) error, end func(), err error)
-	// Worker starts a worker. It calls handle with a function that decodes the job's data, and stops with stop.
-	Worker(queue string, concurrency int, handle func(decode func(any) error)) (stop func(), err error)
+	// Worker starts a worker, which may fetch so many jobs ahead if it can. It calls handle with a function that decodes the
+	// job's data, and stops with stop.
+	Worker(queue string, concurrency, ahead int, handle func(decode func(any) error)) (stop func(), err error)
 }
 
 // Serve takes orders until its input ends. With LOUPE_BENCH_PROFILE set, it writes a CPU profile to a file of that name
@@ -196,7 +198,7 @@ func (s *server) process(o Order) (Answer, error) {
 	var started atomic.Int64
 	all := make(chan struct{})
 	begin := time.Now()
-	stop, err := s.peer.Worker(o.Queue, o.Concurrency, func(func(any) error) {
+	stop, err := s.peer.Worker(o.Queue, o.Concurrency, o.Ahead, func(func(any) error) {
 		if started.Add(1) == int64(o.Jobs) {
 			close(all)
 		}
@@ -213,7 +215,7 @@ func (s *server) process(o Order) (Answer, error) {
 // work starts a worker that notes how late each job starts.
 func (s *server) work(o Order) (err error) {
 	s.samples = make(chan float64, 10_000)
-	s.stop, err = s.peer.Worker(o.Queue, o.Concurrency, func(decode func(any) error) {
+	s.stop, err = s.peer.Worker(o.Queue, o.Concurrency, o.Ahead, func(decode func(any) error) {
 		monotonic, wall := now(), float64(time.Now().UnixMicro())/1e3
 		var job Job
 		switch err := decode(&job); {

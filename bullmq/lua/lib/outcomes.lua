@@ -46,10 +46,21 @@ local function delayFor(id, ms)
   return 0
 end
 
-local function giveBack(id)
+-- pushBack puts a job one place before the first of its priority. If none is there, room is left for others before it.
+local function pushBack(id, priority)
+  local least = priority * 0x100000000
+  local first = call('ZRANGEBYSCORE', P .. 'prioritized', least, least + 0xffffffff, 'WITHSCORES', 'LIMIT', 0, 1)
+  local place = first[2] and math.max(tonumber(first[2]) - 1 - least, 0) or call('INCRBY', P .. 'pc', 100) % 0x100000000
+  call('ZADD', P .. 'prioritized', least + place, id)
+end
+
+local function giveBack(id, flags)
+  if flags.u then
+    call('HINCRBY', P .. id, 'ats', -1)
+  end
   local priority = tonumber(call('HGET', P .. id, 'priority')) or 0
   if priority > 0 then
-    pushPrioritized(Q, id, priority, true)
+    pushBack(id, priority)
   else
     call('RPUSH', waitList(Q), id)
   end
@@ -82,12 +93,12 @@ local ends = {
     return delayFor(id, tonumber(ms))
   end,
   ['return'] = giveBack,
-  limit = function(id, _, _, _, _, _, ms)
+  limit = function(id, flags, _, _, _, _, ms)
     if #(call('GET', limiter) or '') < 16 or call('PTTL', limiter) < tonumber(ms) then -- a longer one set by hand stays
       call('SET', limiter, '9007199254740991', 'PX', ms)
     end
     started = call('GET', limiter)
-    return giveBack(id)
+    return giveBack(id, flags)
   end,
 }
 
@@ -178,7 +189,7 @@ local function bound(max)
   if started and #started == 16 then
     max = 9007199254740991 -- a limit set by hand, short of this by the jobs that may start nevertheless
   end
-  local most, ms = Q.paused and 0 or want, 0
+  local most, ms = Q.paused and 0 or want - ahead, 0
   if max then
     local left = started and call('PTTL', limiter) or -2
     local count = left >= 0 and tonumber(started) or 0
@@ -205,7 +216,7 @@ local function count(i, max)
   if starts == 0 then
     return 0
   end
-  local total, duration = call('INCRBY', limiter, starts), tonumber(ARGV[10]) or Q.duration
+  local total, duration = call('INCRBY', limiter, starts), tonumber(ARGV[11]) or Q.duration
   if total == starts and duration then
     call('PEXPIRE', limiter, duration)
   end
