@@ -229,7 +229,7 @@ func TestHeldIsGivenBack(t *testing.T) {
 		happens func(l *lane, running *run)
 		back    string
 	}{
-		"pause":              {func(l *lane, _ *run) { l.shift.pause(true) }, "cba"},
+		"pause":              {func(l *lane, _ *run) { l.pause(true) }, "cba"},
 		"stop":               {func(l *lane, _ *run) { l.close() }, "cba"},
 		"resize":             {func(l *lane, _ *run) { l.resize(1) }, "cba"},
 		"limit":              {func(l *lane, _ *run) { l.limited = time.Now().Add(time.Minute) }, "cba"},
@@ -282,7 +282,7 @@ func TestHeldIsDropped(t *testing.T) {
 	l := holding(t, func(_ context.Context, job *Job) (any, error) { called <- job.ID; return nil, nil },
 		Hooks{Ended: func(_ *Job, end End) { told <- end }})
 	cancelled, lost := l.held[0], l.held[1]
-	if !l.shift.cancel("a", nil) {
+	if !l.cancel("a", nil) {
 		t.Error("a is not there to be cancelled")
 	}
 	l.mu.Lock()

@@ -104,19 +104,24 @@ func (f *fleet) work(t *testing.T, part int, during func(*testing.T)) {
 	during(t)
 }
 
+// startMongo returns the address of a server that is quick enough for so many assets.
+func startMongo(t *testing.T, assets int) string {
+	t.Helper()
+	switch server := os.Getenv(mongotest.ServerVar); {
+	case server != "":
+		return server
+	case assets > 100:
+		return mongotest.StartForMany(t) // the other would take hours
+	}
+	return mongotest.Start(t) // and this one a minute to build
+}
+
 func startFleet(t *testing.T) *fleet {
 	t.Helper()
 	testenv.Need(t, testenv.Redis, testenv.Node)
 	f := &fleet{dir: t.TempDir(), ai: startFastAI(t), http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: *fleetUsers}}}
 	t.Cleanup(f.http.CloseIdleConnections)
-	redis, mongo := testenv.StartRedis(t), os.Getenv(mongotest.ServerVar)
-	switch {
-	case mongo != "":
-	case *fleetPhotos > 100:
-		mongo = mongotest.StartForMany(t) // the other would take hours
-	default:
-		mongo = mongotest.Start(t) // and this one a minute to build
-	}
+	redis, mongo := testenv.StartRedis(t), startMongo(t, *fleetPhotos)
 	shared := []string{
 		"LOUPE_HOST=127.0.0.1", "REDIS_URL=" + redis, "MONGODB_URI=" + mongotest.Database(t, mongo),
 		"AI_SERVICE_URL=" + f.ai.URL,

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -148,10 +147,7 @@ var crews = map[string]func(t *testing.T, ai *moody) *crew{
 	},
 	"services": func(t *testing.T, ai *moody) *crew {
 		testenv.Need(t, testenv.Redis)
-		mongo := os.Getenv(mongotest.ServerVar)
-		if mongo == "" {
-			mongo = mongotest.Start(t)
-		}
+		mongo := startMongo(t, *outagePhotos)
 		c := newCrew(t, ai, 3)
 		port := strconv.Itoa(testenv.FreePort(t))
 		c.env = append(c.env, "REDIS_URL="+testenv.StartRedis(t), "MONGODB_URI="+mongotest.Database(t, mongo),

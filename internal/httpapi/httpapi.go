@@ -67,7 +67,6 @@ type Process struct {
 type api struct {
 	Config
 	inflight chan struct{} // a token for each upload at once
-	crowd    crowd
 }
 
 // New returns the handler of the whole API.

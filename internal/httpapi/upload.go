@@ -37,7 +37,7 @@ func (a *api) upload(w http.ResponseWriter, r *http.Request, u auth.User) error 
 	default:
 		return &apiError{code: codeUnavailable, message: "Too many uploads at once, try again later"}
 	}
-	if !a.crowd.takes(r.Context(), a.Jobs, a.MaxQueue) {
+	if a.Pipeline.Unfinished(r.Context()) >= a.MaxQueue {
 		return &apiError{code: codeUnavailable, message: "Too many photos wait for their analysis, try again later"}
 	}
 	body := newUploadBody(w, r, a.MaxUpload+maxOverhead)

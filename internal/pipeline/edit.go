@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	"loupe/internal/asset"
 	"loupe/internal/failpoint"
@@ -116,7 +115,7 @@ func (p *Pipeline) Replay(ctx context.Context, jobID string) error {
 	if err != nil {
 		return err
 	}
-	p.progress(ctx, a, progressQueued, 0, p.MaxAttempts, time.Time{})
+	p.tellQueued(ctx, a)
 	if err := p.Jobs.Retry(ctx, jobID); err != nil {
 		// The asset is processing with a dead job: put it back, or leave that to the reconciler.
 		_, undo := p.Assets.Transition(ctx, a.ID, asset.Change{

@@ -88,17 +88,23 @@ type progressPayload struct {
 	Attempt     int    `json:"attempt"`
 	MaxAttempts int    `json:"maxAttempts"`
 	RetryAt     string `json:"retryAt,omitempty"`
+	Position    int    `json:"position,omitempty"` // about how many are to start before it, and itself
 	Timestamp   string `json:"timestamp"`
 }
 
-// progress tells the owner where the asset is. A zero retryAt is left out.
-func (p *Pipeline) progress(ctx context.Context, a asset.Asset, status string, attempt, maxAttempts int, retryAt time.Time) {
-	payload := progressPayload{
-		AssetID: a.ID, Status: status, Attempt: attempt, MaxAttempts: maxAttempts, Timestamp: isoMillis(asset.Now()),
+// tellQueued tells the owner that the asset is about to be put at the end of the line.
+func (p *Pipeline) tellQueued(ctx context.Context, a asset.Asset) {
+	payload := progressPayload{Status: progressQueued, MaxAttempts: p.MaxAttempts}
+	if waiting, _, known := p.line.length(ctx, p.Jobs); known {
+		payload.Position = waiting + 1
 	}
-	if !retryAt.IsZero() {
-		payload.RetryAt = isoMillis(retryAt)
-	}
+	p.line.join()
+	p.progress(ctx, a, payload)
+}
+
+// progress tells the owner where the asset is.
+func (p *Pipeline) progress(ctx context.Context, a asset.Asset, payload progressPayload) {
+	payload.AssetID, payload.Timestamp = a.ID, isoMillis(asset.Now())
 	data, err := json.Marshal(payload)
 	if err == nil {
 		err = p.Notifier.Notify(ctx, a.Owner, Event{Name: EventProgress, Payload: data})

@@ -75,6 +75,7 @@ type Pipeline struct {
 
 	running running
 	outage  outage
+	line    line
 	stamps  *stamps
 	soon    chan struct{} // of one: the reconciler is wanted before its turn
 }
@@ -140,7 +141,7 @@ func (p *Pipeline) enqueue(ctx context.Context, a asset.Asset) error {
 	if err != nil {
 		return err
 	}
-	p.progress(ctx, a, progressQueued, 0, p.MaxAttempts, time.Time{})
+	p.tellQueued(ctx, a)
 	if err := p.Queue.Enqueue(ctx, a.JobID, data); err != nil {
 		return fmt.Errorf("enqueue %s: %w", a.JobID, err)
 	}

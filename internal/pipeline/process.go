@@ -47,7 +47,7 @@ func (p *Pipeline) Process(ctx context.Context, job queue.Job) error {
 		return err
 	}
 	failpoint.Here("attempt begun")
-	p.progress(ctx, *a, progressAnalyzing, job.Attempt, job.MaxAttempts, time.Time{})
+	p.progress(ctx, *a, progressPayload{Status: progressAnalyzing, Attempt: job.Attempt, MaxAttempts: job.MaxAttempts})
 
 	started := time.Now()
 	result, err := p.Analyzer.Analyze(ctx, analyze.Request{
@@ -296,7 +296,9 @@ func (p *Pipeline) retrying(ctx context.Context, a asset.Asset, job queue.Job, s
 		p.Log.DebugContext(ctx, "retry not noted", "asset", a.ID, "error", err)
 	}
 	failpoint.Here("retry recorded")
-	p.progress(ctx, a, progressRetrying, job.Attempt, job.MaxAttempts, now.Add(job.RetryIn))
+	p.progress(ctx, a, progressPayload{
+		Status: progressRetrying, Attempt: job.Attempt, MaxAttempts: job.MaxAttempts, RetryAt: isoMillis(now.Add(job.RetryIn)),
+	})
 }
 
 // succeed records a result: active if anything is known, partial if there is only a picture.

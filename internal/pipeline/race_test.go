@@ -191,6 +191,8 @@ func (j waitingJobs) Get(_ context.Context, id string) (queue.Record, error) {
 	return queue.Record{ID: id, State: queue.Waiting}, nil
 }
 
+func (j waitingJobs) Counts(context.Context) (queue.Counts, error) { return queue.Counts{}, nil }
+
 func (p *process) Analyze(_ context.Context, r analyze.Request) (analyze.Result, error) {
 	p.step()
 	return analyze.Result{Brand: &analyze.Field{Value: r.JobID, Confidence: 1}}, nil

@@ -13,7 +13,7 @@ let newest = ''; // the latest updatedAt that was seen: times of the server's, a
 /** The record of an asset, if it is known. */
 export const peek = (id) => (hidden.has(id) ? undefined : known.get(id));
 
-/** What is known of an analysis under way: {status, attempt, maxAttempts, retryAt, position}. */
+/** What is known of an analysis under way: {status, attempt, maxAttempts, retryAt, position when it was queued}. */
 export const progressOf = (id) => progress.get(id);
 
 /** Takes a record in. */

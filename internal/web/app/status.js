@@ -17,9 +17,7 @@ const looks = {
 /** What there is to say of an asset's state: {name, text}, with what is known of an analysis under way. */
 export function stateOf(asset, progress, now = Date.now()) {
   if (asset.status !== 'processing' || !progress) return { name: asset.status, text: t(`status.${asset.status}`) };
-  if (progress.status === 'queued') {
-    return { name: 'queued', text: progress.position ? t('status.position', { n: progress.position }) : t('status.queued') };
-  }
+  if (progress.status === 'queued') return { name: 'queued', text: t('status.queued') };
   const values = { attempt: progress.attempt, of: progress.maxAttempts };
   if (progress.status === 'retrying') {
     const left = Date.parse(progress.retryAt) - now;

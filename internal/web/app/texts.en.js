@@ -64,7 +64,6 @@ export const texts = {
 
   'status.draft': 'Received',
   'status.queued': 'Waiting',
-  'status.position': 'Waiting, number {n}',
   'status.processing': 'Analysing',
   'status.attempt': 'Attempt {attempt} of {of}',
   'status.retrying': 'Attempt {attempt} of {of} in {time}',
@@ -175,7 +174,7 @@ export const texts = {
   'timeline.received': 'Received',
   'timeline.stored': 'Stored',
   'timeline.queued': 'Queued',
-  'timeline.queuedAt': 'Queued, number {n} in line',
+  'timeline.waitingFrom': 'Waiting for its turn, came as number {n} in line',
   'timeline.started': 'Analysis began',
   'timeline.startedAgain': 'Attempt {attempt} began',
   'timeline.retrying': 'Attempt {attempt} failed',

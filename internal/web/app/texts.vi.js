@@ -63,7 +63,6 @@ export const texts = {
 
   'status.draft': 'Đã nhận',
   'status.queued': 'Đang chờ',
-  'status.position': 'Đang chờ, thứ {n}',
   'status.processing': 'Đang phân tích',
   'status.attempt': 'Lần thử {attempt}/{of}',
   'status.retrying': 'Lần thử {attempt}/{of} sau {time}',
@@ -174,7 +173,7 @@ export const texts = {
   'timeline.received': 'Đã nhận',
   'timeline.stored': 'Đã lưu',
   'timeline.queued': 'Vào hàng đợi',
-  'timeline.queuedAt': 'Vào hàng đợi, thứ {n}',
+  'timeline.waitingFrom': 'Đang chờ đến lượt, khi vào hàng đứng thứ {n}',
   'timeline.started': 'Bắt đầu phân tích',
   'timeline.startedAgain': 'Bắt đầu lần thử {attempt}',
   'timeline.retrying': 'Lần thử {attempt} thất bại',

@@ -70,7 +70,7 @@ function under(last, asset, progress, now) {
     if (left > 0) text = t('timeline.next', { attempt: progress.attempt + 1, of: progress.maxAttempts, time: duration(Math.ceil(left / 1000) * 1000) });
   } else if (last.event !== 'started') {
     looks = ['waiting', 'busy'];
-    if (progress?.position) text = t('timeline.queuedAt', { n: progress.position });
+    if (progress?.position > 1) text = t('timeline.waitingFrom', { n: progress.position });
   }
   return h('li', { class: `timeline-line present ${looks[1]}`, 'aria-live': 'off' }, icon(looks[0]),
     h('div', {}, h('p', { class: 'timeline-what' }, text)), h('span', { class: 'small dim number' }, since));
