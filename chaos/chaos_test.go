@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -14,6 +15,8 @@ import (
 
 	"loupe/internal/testenv"
 )
+
+var length = flag.Duration("chaos.for", 2*time.Minute, "how long TestChaos disturbs each topology")
 
 // TestChaos is a short run of each topology, side by side.
 func TestChaos(t *testing.T) {
@@ -27,7 +30,7 @@ func TestChaos(t *testing.T) {
 				testenv.Need(t, testenv.Redis)
 			}
 			c := config{
-				topology: topology, length: 20 * time.Second, settle: 90 * time.Second, photos: 50, kills: 3, users: 4, sockets: 2, race: race,
+				topology: topology, length: *length, settle: 3 * time.Minute, photos: 120, kills: 8, users: 4, sockets: 2, race: race,
 			}
 			var out bytes.Buffer
 			err := c.run(t.Context(), &out)

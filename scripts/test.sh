@@ -16,10 +16,12 @@ if [ "$(go env CGO_ENABLED)" = 0 ] && [ -z "${LOUPE_TEST_REQUIRE:-}" ]; then
 fi
 
 status=0
-# Not from the cache: it cannot see what the tests of interop/ build and start. Those wait more than they work.
-mapfile -t packages < <(go list ./... | grep -v /interop$)
+# Not from the cache: it cannot see what the tests of interop/ and chaos/ build and start. Those of interop/ wait more than
+# they work, and chaos/ judges what a machine does that has nothing else to do.
+mapfile -t packages < <(go list ./... | grep -v -e /interop$ -e /chaos$)
 TMPDIR=$work/tmp go test $race -count=1 -timeout 10m "${packages[@]}" || status=$?
 TMPDIR=$work/tmp go test $race -count=1 -timeout 15m -parallel $((2 * $(getconf _NPROCESSORS_ONLN))) ./interop || status=$?
+TMPDIR=$work/tmp go test $race -count=1 -timeout 10m ./chaos || status=$?
 
 if [ -n "$(ls -A "$work/tmp")" ]; then
   echo "temporary files left behind:"

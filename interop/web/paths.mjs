@@ -199,7 +199,7 @@ export async function keyboard(world) {
   await eventually('accepted', async () => await page.getByText('Yours').filter({ visible: true }).count() === 3);
   await page.locator('.compare-range').focus();
   await press('Home');
-  assert.equal(await page.locator('.compare-range').getAttribute('aria-valuetext'), '0%');
+  await eventually('the slider is at 0%', async () => await page.locator('.compare-range').getAttribute('aria-valuetext') === '0%');
   await press('y');
   await page.locator('.asset-title').getByText('Archived').waitFor();
   await press('z');
