@@ -31,7 +31,8 @@ type backends struct {
 	assets   asset.Store
 	ledger   asset.Ledger // of the pictures, with the assets
 	images   image.Store
-	served   image.Store // images that this server serves itself, or nil
+	served   image.Store      // images that this server serves itself, or nil
+	previews httpapi.Previews // of these
 	queue    queue.Queue
 	jobs     queue.Admin
 	gate     queue.Gate
@@ -124,7 +125,7 @@ func (b *backends) openImages(ctx context.Context, c *config) error {
 		if err != nil {
 			return err
 		}
-		b.images, b.served = store, store
+		b.images, b.served, b.previews = store, store, newPreviews(store, b.log).open
 		b.closers = append(b.closers, store.Close)
 		b.checks = append(b.checks, httpapi.Check{
 			Name: "images", Backend: "disk", Ping: func(ctx context.Context) error { return pingImages(ctx, store) },

@@ -186,7 +186,8 @@ func open(ctx context.Context, c *config, log *slog.Logger) (*server, error) {
 	}
 	if c.hasRole("api") {
 		api.Pipeline, api.Assets, api.Jobs, api.Auth = s.pipeline, s.assets, s.jobs, verifier
-		api.Images, api.Realtime, api.Web, api.OpenAPI = s.served, s.live, web.New(webConfig(c)), loupe.OpenAPI
+		api.Images, api.Previews = s.served, s.previews
+		api.Realtime, api.Web, api.OpenAPI = s.live, web.New(webConfig(c)), loupe.OpenAPI
 		api.Recent, api.Sockets = s.recent, s.live.Sockets
 		api.Process = httpapi.Process{
 			Name: queue.ProcessName(), Version: version, Roles: c.roles, Started: time.Now(),

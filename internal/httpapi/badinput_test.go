@@ -408,6 +408,8 @@ func TestImagesByKeyOnly(t *testing.T) {
 		"..%2f..%2floupe.db", "%2e%2e%2floupe.db", "secret", "0123456789abcdef0123456789abcdef.svg",
 		"0123456789abcdef0123456789abcdef.jpg", ".temp",
 	} {
-		s.do(t, http.MethodGet, "/images/"+key, "", nil, nil).expect(t, http.StatusNotFound, "NOT_FOUND")
+		for _, query := range []string{"", "?preview"} {
+			s.do(t, http.MethodGet, "/images/"+key+query, "", nil, nil).expect(t, http.StatusNotFound, "NOT_FOUND")
+		}
 	}
 }

@@ -26,6 +26,7 @@ type Config struct {
 	Log      *slog.Logger
 
 	Images   image.Store  // serves /images/; nil: they are served by somebody else
+	Previews Previews     // make them small for who asks for that; nil: they are served as they are
 	Realtime http.Handler // serves /socket.io/; nil: none
 	Metrics  http.Handler // serves /metrics; nil: none
 	Web      http.Handler // serves webPatterns; nil: none

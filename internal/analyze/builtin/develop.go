@@ -32,6 +32,11 @@ type photo struct {
 
 // develop reads a picture and makes of it what we answer. The claim, which the caller releases, is for the photo's data.
 func (a *analyzer) develop(ctx context.Context, file io.Reader) (photo, *claim, error) {
+	return a.process(ctx, file, finish)
+}
+
+// process reads a picture and has make make a photo of its pixels, upright and no more of them than are to be shown.
+func (a *analyzer) process(ctx context.Context, file io.Reader, make func(context.Context, *image.NRGBA) (photo, error)) (photo, *claim, error) {
 	var failed error // what the picture was read from; decoders hide it
 	head, h, err := readHeader(bounded(ctx, file, a.cfg.MaxBytes, &failed))
 	if err != nil {
@@ -63,7 +68,7 @@ func (a *analyzer) develop(ctx context.Context, file io.Reader) (photo, *claim, 
 		memory.release()
 		return photo{}, nil, cmp.Or(failed, err)
 	}
-	p, err := finish(ctx, img)
+	p, err := make(ctx, img)
 	if err != nil {
 		memory.release()
 		return photo{}, nil, err
@@ -87,7 +92,14 @@ func finish(ctx context.Context, img *image.NRGBA) (photo, error) {
 	if err != nil {
 		return photo{}, err
 	}
-	p := photo{colorway: colorwayOf(newScene(tiny)), mimeType: "image/jpeg"}
+	p, err := encode(ctx, img)
+	p.colorway = colorwayOf(newScene(tiny))
+	return p, err
+}
+
+// encode makes a file of pixels.
+func encode(_ context.Context, img *image.NRGBA) (p photo, err error) {
+	p.mimeType = "image/jpeg"
 	var b bytes.Buffer
 	if img.Opaque() {
 		// The encoder is fast for RGBA only, and without alpha that is the same.

@@ -6,8 +6,8 @@ import (
 	"io"
 )
 
-// put commits what r gives as the file of key. Whatever happens, no temporary file remains.
-func (s *Store) put(ctx context.Context, key string, r io.Reader) (int64, error) {
+// put commits what r gives as the file of that name. Whatever happens, no temporary file remains.
+func (s *Store) put(ctx context.Context, name string, r io.Reader) (int64, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
@@ -22,11 +22,11 @@ func (s *Store) put(ctx context.Context, key string, r io.Reader) (int64, error)
 	if err != nil {
 		return 0, err
 	}
-	if err := s.files.rename(temp, key); err != nil {
+	if err := s.files.rename(temp, name); err != nil {
 		return 0, storageError(err)
 	}
 	if err := s.files.sync(); err != nil {
-		s.files.remove(key) //nolint:errcheck // nobody was told of the picture; the sync's error counts
+		s.files.remove(name) //nolint:errcheck // nobody was told of it; the sync's error counts
 		return 0, storageError(err)
 	}
 	return n, nil

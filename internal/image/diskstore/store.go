@@ -76,13 +76,17 @@ func (s *Store) Open(ctx context.Context, key string) (io.ReadCloser, image.Info
 }
 
 func (s *Store) open(ctx context.Context, key string) (*os.File, int64, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, 0, err
-	}
 	if !image.ValidKey(key) {
 		return nil, 0, image.ErrNotFound
 	}
-	f, err := s.files.open(key)
+	return s.openFile(ctx, key)
+}
+
+func (s *Store) openFile(ctx context.Context, name string) (*os.File, int64, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, 0, err
+	}
+	f, err := s.files.open(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, 0, image.ErrNotFound
 	}
@@ -104,14 +108,26 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	if !image.ValidKey(key) {
 		return nil // so there is none
 	}
-	err := s.files.remove(key)
+	err := s.remove(key)
 	if err == nil {
-		err = s.files.sync()
+		err = s.remove(key + previewSuffix) // last: one that is put meanwhile finds its picture gone
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil {
 		return fmt.Errorf("delete %s: %w", key, storageError(err))
 	}
 	return nil
+}
+
+// remove removes a file durably, if it is there.
+func (s *Store) remove(name string) error {
+	err := s.files.remove(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return s.files.sync()
 }
 
 // KeyOf implements [image.Store].

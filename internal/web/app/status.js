@@ -69,11 +69,12 @@ export function confidenceName(confidence) {
   return confidence >= 0.5 ? 'medium' : 'low';
 }
 
+const PREVIEW = 640; // pixels of a small copy of one of the server's own pictures
 const OURS = /^\/images\/[0-9a-f]{32}(\.processed)?\.(jpg|png|webp|gif)$/;
 
 /**
- * The address of a picture, at most width pixels wide where its store can make that. The server names its own pictures by
- * its public address; here they come from wherever this page does.
+ * The address of a picture, or of a copy that is not much wider than width pixels where its store makes such. The server
+ * names its own pictures by its public address; here they come from wherever this page does.
  */
 export function pictureURL(address, width) {
   let url;
@@ -82,7 +83,7 @@ export function pictureURL(address, width) {
   } catch {
     return '';
   }
-  if (OURS.test(url.pathname)) return url.pathname;
+  if (OURS.test(url.pathname)) return width <= PREVIEW ? `${url.pathname}?preview` : url.pathname;
   if (width && /(^|\.|-)res\.cloudinary\.com$/.test(url.hostname)) {
     return address.replace('/image/upload/', `/image/upload/c_limit,w_${width},f_auto,q_auto/`);
   }
