@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"time"
 
 	"loupe/internal/analyze/builtin"
 	"loupe/internal/image"
@@ -15,9 +16,10 @@ import (
 )
 
 const (
-	previewLength = 640      // pixels of the longer side: what a card of the web app shows on a dense screen
-	previewFrom   = 64 << 10 // bytes: a smaller picture is its own preview
-	maxUnfit      = 10_000   // pictures of which it is remembered that no preview can be made
+	previewLength = 640             // pixels of the longer side: what a card of the web app shows on a dense screen
+	previewFrom   = 64 << 10        // bytes: a smaller picture is its own preview
+	previewTime   = 5 * time.Second // for one: others wait
+	maxUnfit      = 10_000          // pictures of which it is remembered that no preview can be made
 )
 
 // previews are the small copies of the pictures on disk. Each is made when it is first asked for, one at a time, and kept.
@@ -61,7 +63,9 @@ func (p *previews) open(ctx context.Context, key string) (io.ReadSeekCloser, str
 	if kept, mimeType, err := p.kept(ctx, key); err == nil { // made while we waited
 		return kept, mimeType, picture.Close()
 	}
-	data, mimeType, err := p.maker.Make(ctx, picture)
+	timed, stop := context.WithTimeout(ctx, previewTime)
+	defer stop()
+	data, mimeType, err := p.maker.Make(timed, picture)
 	switch {
 	case ctx.Err() != nil:
 		return nil, "", errors.Join(ctx.Err(), picture.Close())

@@ -16,24 +16,26 @@ import (
 type Previews func(ctx context.Context, key string) (content io.ReadSeekCloser, mimeType string, err error)
 
 func (a *api) image(w http.ResponseWriter, r *http.Request) {
-	serve := ServeImage
+	var err error
 	if a.Previews != nil && r.URL.Query().Has("preview") {
-		serve = a.preview
+		err = a.preview(w, r)
+	} else {
+		err = ServeImage(w, r, a.Images)
 	}
-	if err := serve(w, r, a.Images); err != nil {
+	if err != nil {
 		a.fail(w, r, err)
 	}
 }
 
 // preview serves the stored picture of the path's {key}, small if it can be made so.
-func (a *api) preview(w http.ResponseWriter, r *http.Request, _ image.Store) error {
+func (a *api) preview(w http.ResponseWriter, r *http.Request) error {
 	key := r.PathValue("key")
 	if !image.ValidKey(key) {
 		return image.ErrNotFound
 	}
 	content, mimeType, err := a.Previews(r.Context(), key)
-	if r.Context().Err() != nil {
-		return nil //nolint:nilerr // nobody is there to be answered
+	if err != nil && r.Context().Err() != nil {
+		return nil // nobody is there to be answered
 	}
 	if err != nil {
 		return err
