@@ -121,7 +121,7 @@ const ops = {
     await producer.close();
   },
   async waitUntilFinished(at, id, ttl) {
-    at.waiter ??= listener(at);
+    at.waiter ??= listener(at, { lastEventId: "0-0" }); // from the end, what comes before its first read would be missed
     return (await at.queue.getJob(id)).waitUntilFinished(await at.waiter, ttl);
   },
 
