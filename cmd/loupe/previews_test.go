@@ -38,14 +38,20 @@ func asPNG(t *testing.T, img image.Image) []byte {
 	return b.Bytes()
 }
 
-func TestPreviews(t *testing.T) {
-	t.Parallel()
+// previewsOfNothing are those of an empty store.
+func previewsOfNothing(t *testing.T) *previews {
+	t.Helper()
 	store, err := diskstore.Open(diskstore.Config{Dir: t.TempDir(), BaseURL: "http://127.0.0.1:3000"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer store.Close()
-	p := newPreviews(store, slog.New(slog.DiscardHandler))
+	t.Cleanup(func() { store.Close() })
+	return newPreviews(store, slog.New(slog.DiscardHandler))
+}
+
+func TestPreviews(t *testing.T) {
+	t.Parallel()
+	p := previewsOfNothing(t)
 	var photo bytes.Buffer
 	if err := jpeg.Encode(&photo, noise(1600, 900, 255), nil); err != nil {
 		t.Fatal(err)
@@ -65,7 +71,7 @@ func TestPreviews(t *testing.T) {
 		"torn":        {picture.JPEG, picture.JPEG, torn, 1600, 900, false},
 	} {
 		key := picture.NewKey(test.mimeType)
-		if _, err := store.Put(t.Context(), key, bytes.NewReader(test.data)); err != nil {
+		if _, err := p.store.Put(t.Context(), key, bytes.NewReader(test.data)); err != nil {
 			t.Fatal(err)
 		}
 		for range 2 { // it is made, then kept
@@ -82,7 +88,7 @@ func TestPreviews(t *testing.T) {
 			}
 			content.Close()
 		}
-		file, err := store.OpenPreview(t.Context(), key)
+		file, err := p.store.OpenPreview(t.Context(), key)
 		if (err == nil) != test.kept {
 			t.Errorf("%s: kept: %v", name, err)
 		}
@@ -99,14 +105,9 @@ func TestPreviews(t *testing.T) {
 // Who hangs up while others have their turn leaves nothing behind, and the picture is not taken for unfit.
 func TestPreviewNotWaitedFor(t *testing.T) {
 	t.Parallel()
-	store, err := diskstore.Open(diskstore.Config{Dir: t.TempDir(), BaseURL: "http://127.0.0.1:3000"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer store.Close()
-	p := newPreviews(store, slog.New(slog.DiscardHandler))
+	p := previewsOfNothing(t)
 	key := picture.NewKey(picture.PNG)
-	if _, err := store.Put(t.Context(), key, bytes.NewReader(asPNG(t, noise(200, 200, 255)))); err != nil {
+	if _, err := p.store.Put(t.Context(), key, bytes.NewReader(asPNG(t, noise(200, 200, 255)))); err != nil {
 		t.Fatal(err)
 	}
 	p.turn <- struct{}{}

@@ -28,8 +28,8 @@ export async function losesConnection(world) {
     return await page.locator(`[data-id="${meanwhile}"]`).count() === 1;
   });
 
-  away = false;
   const unseen = await settled(world, world.photos[2], 'sneaker');
+  away = false;
   await page.getByRole('button', { name: 'Try now' }).click();
   await page.locator('.connection[data-state=live]').waitFor();
   await page.getByText('No live connection.').waitFor({ state: 'hidden' });
