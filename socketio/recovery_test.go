@@ -119,6 +119,7 @@ func TestRecoveryTakesNewData(t *testing.T) {
 		h := recoverable(t, socketio.Recovery{})
 		c := h.joinWith(t, `40{"user":"u","data":"old"}`)
 		c.Close()
+		synctest.Wait()
 		back, _ := h.comeBack(t, `{"pid":"`+c.pid+`","user":"u","data":"new"}`)
 		if s := h.Socket(back.id); back.id != c.id || s.Data() != "new" {
 			t.Errorf("data %v", s.Data())
@@ -297,6 +298,7 @@ func TestRecoveryUnderTraffic(t *testing.T) {
 				take(c.Read())
 			}
 			c.Close()
+			synctest.Wait()
 			time.Sleep(time.Duration(next%7) * time.Millisecond)
 			back, missed := h.comeBack(t, claim(pid, offset))
 			if back.pid != pid {
@@ -336,6 +338,7 @@ func TestAcknowledgedEventsAreNotKept(t *testing.T) {
 		go h.Socket(c.id).EmitWithAck(t.Context(), "q", 1)
 		c.Expect(`420["q",1]`)
 		c.Close()
+		synctest.Wait()
 		back, missed := h.comeBack(t, `{"pid":"`+c.pid+`","user":"u"}`)
 		if back.id != c.id || len(missed) != 0 {
 			t.Errorf("missed %q", missed)
