@@ -35,8 +35,8 @@ func (a *analyzer) develop(ctx context.Context, file io.Reader) (photo, *claim, 
 	return a.process(ctx, file, finish)
 }
 
-// process reads a picture and has make make a photo of its pixels, upright and no more of them than are to be shown.
-func (a *analyzer) process(ctx context.Context, file io.Reader, make func(context.Context, *image.NRGBA) (photo, error)) (photo, *claim, error) {
+// process reads a picture and has render make a photo of its pixels, upright and no more of them than are to be shown.
+func (a *analyzer) process(ctx context.Context, file io.Reader, render func(context.Context, *image.NRGBA) (photo, error)) (photo, *claim, error) {
 	var failed error // what the picture was read from; decoders hide it
 	head, h, err := readHeader(bounded(ctx, file, a.cfg.MaxBytes, &failed))
 	if err != nil {
@@ -68,7 +68,7 @@ func (a *analyzer) process(ctx context.Context, file io.Reader, make func(contex
 		memory.release()
 		return photo{}, nil, cmp.Or(failed, err)
 	}
-	p, err := make(ctx, img)
+	p, err := render(ctx, img)
 	if err != nil {
 		memory.release()
 		return photo{}, nil, err
