@@ -181,8 +181,9 @@ func (d *lane) next(now time.Time) *call {
 	}
 	free, want := 0, 0
 	if d.fetches(now) {
-		free = max(0, min(d.slots-d.active-len(d.held), maxFetched))
-		want = max(0, min(d.slots-d.active-len(d.held)+ahead, maxFetched))
+		room := d.room() - len(d.held)
+		free = max(0, min(room, maxFetched))
+		want = max(0, min(room+ahead, maxFetched))
 	}
 	if len(d.ended) == 0 && !d.pass && (!d.look || free == 0) {
 		return nil
@@ -209,7 +210,7 @@ func (d *lane) rest(now time.Time) time.Duration {
 	switch {
 	case len(d.held) > 0:
 		return d.holdUntil.Sub(now)
-	case d.paused || d.closing || d.alone != nil || d.active >= d.slots:
+	case d.paused || d.closing || d.alone != nil || d.room() <= 0:
 		return restAtMost
 	case now.Before(d.limited):
 		return d.limited.Sub(now)

@@ -98,7 +98,19 @@ func (s *shift) signalLanes() {
 
 // hasFree tells whether a slot is free. The shift is locked.
 func (s *shift) hasFree() bool {
-	return slices.ContainsFunc(s.lanes, func(l *lane) bool { return l.active < l.slots })
+	return slices.ContainsFunc(s.lanes, func(l *lane) bool { return l.room() > 0 })
+}
+
+// room returns how many jobs the lane may start: as many as it has free slots, less those that other lanes still run
+// beyond theirs since there are fewer slots. The shift is locked.
+func (d *lane) room() int {
+	n := d.slots - d.active
+	for _, l := range d.lanes {
+		if l != d {
+			n -= max(0, l.active-l.slots)
+		}
+	}
+	return n
 }
 
 // signal wakes who waits for c, or who next will.
@@ -133,7 +145,7 @@ func (d *lane) hold(r *run) {
 
 // startHeld starts the jobs that are held as far as there are slots, unless the worker stops. The shift is locked.
 func (d *lane) startHeld(now time.Time) {
-	for len(d.held) > 0 && d.active < d.slots && !d.paused && !d.closing && now.Before(d.holdUntil) {
+	for len(d.held) > 0 && d.room() > 0 && !d.paused && !d.closing && now.Before(d.holdUntil) {
 		r := d.held[0]
 		d.held = d.held[1:]
 		d.start(r)
@@ -260,6 +272,9 @@ func (d *lane) end(r *run, o outcome, took time.Duration) {
 	if r.ended { // nobody waits for it any more
 		d.mu.Unlock()
 		return
+	}
+	if d.active > d.slots {
+		d.signalLanes() // they have had no room because of it
 	}
 	d.active--
 	r.took = took

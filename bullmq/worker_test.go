@@ -1107,6 +1107,41 @@ func TestSetConcurrency(t *testing.T) {
 	}
 }
 
+// A lane starts nothing while the other still runs more than its share of fewer slots.
+func TestSetConcurrencyOfLanes(t *testing.T) {
+	t.Parallel()
+	client := newClient(t)
+	w, err := NewWorker(client, "mail", nothing, WorkerConfig{Concurrency: 40})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newShift(t.Context(), w)
+	s.share(40)
+	full, empty := s.lanes[0], s.lanes[1]
+	var runs []*run
+	for id := range 20 {
+		r := &run{job: newJob(client, w.keys, strconv.Itoa(id)), lane: full, token: strconv.Itoa(id)}
+		full.hold(r)
+		runs = append(runs, r)
+	}
+	full.held, full.active = nil, len(runs)
+	s.resize(1)
+	if full.slots != 0 || empty.slots != 1 {
+		t.Fatalf("slots %d and %d", full.slots, empty.slots)
+	}
+	for _, r := range runs {
+		<-empty.wake
+		if c := empty.next(time.Now()); c != nil {
+			t.Fatalf("wants %d with %d running beside it", c.want, full.active)
+		}
+		full.end(r, outcome{kind: outcomeCompleted}, time.Second)
+	}
+	<-empty.wake
+	if c := empty.next(time.Now()); c == nil || c.want != 1 {
+		t.Fatalf("with nothing running: %+v", c)
+	}
+}
+
 func TestWorkerRefuses(t *testing.T) {
 	t.Parallel()
 	client := newClient(t)
