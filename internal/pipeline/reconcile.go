@@ -52,18 +52,20 @@ func (p *Pipeline) ReconcileSoon() {
 }
 
 // Reconcile looks at every asset that still owes something and has not changed for grace, and repairs what a crash, or
-// a queue that forgot, left between two steps. Then it removes pictures that have been without an asset for strayAge.
+// a queue that forgot, left between two steps. Clocks may differ by as much as grace: what has changed a moment ahead of
+// ours is young too. Then it removes pictures that have been without an asset for strayAge.
 // Many processes may do so at once.
 func (p *Pipeline) Reconcile(ctx context.Context, grace time.Duration) error {
-	now, after := asset.Now(), ""
+	after := ""
 	for {
+		now := asset.Now()
 		page, err := p.Assets.Unfinished(ctx, now.Add(foreverAhead), after, reconcilePage)
 		if err != nil {
 			return fmt.Errorf("unfinished assets: %w", err)
 		}
 		for _, a := range page {
 			after = a.ID
-			if alone := now.Sub(a.UpdatedAt); alone >= 0 && alone < grace {
+			if now.Sub(a.UpdatedAt).Abs() < grace {
 				continue
 			}
 			if err := p.repair(ctx, a); err != nil && !gone(err) {
