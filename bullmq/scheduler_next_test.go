@@ -24,17 +24,17 @@ func TestSchedulerRuns(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			q := newQueue(t, QueueConfig{})
-			first := upsert(t, q, "s", Repeat{Every: 50 * time.Millisecond, Limit: 4}, NewJob{Options: JobOptions{Attempts: 2}})
+			first := upsert(t, q, "s", Repeat{Every: 500 * time.Millisecond, Limit: 4}, NewJob{Options: JobOptions{Attempts: 2}})
 			w := work(t, q, WorkerConfig{DrainDelay: time.Minute}, func(_ context.Context, job *Job) (any, error) { return nil, handle(job) })
 			start := ms(t, strings.TrimPrefix(first.ID, "repeat:s:"))
 			state := map[string]string{"completing": " completed", "failing": " failed"}[name]
 			var last string
 			for i := range int64(4) {
-				last = "repeat:s:" + strconv.FormatInt(start+50*i, 10)
+				last = "repeat:s:" + strconv.FormatInt(start+500*i, 10)
 				eventually(t, last+state, func() bool { return w.ends.has(last + state) })
 				var opts struct{ Repeat struct{ Count, Every int } }
 				json.Unmarshal([]byte(hash(t, q, last)["opts"]), &opts)
-				if opts.Repeat.Count != int(i)+1 || opts.Repeat.Every != 50 {
+				if opts.Repeat.Count != int(i)+1 || opts.Repeat.Every != 500 {
 					t.Errorf("options %+v of job %s", opts, last)
 				}
 			}

@@ -116,10 +116,11 @@ func TestDeleteTakesEverythingAlong(t *testing.T) {
 func TestDeleteStopsARunningAnalysis(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
-	started := make(chan struct{})
+	started, deleted := make(chan struct{}), make(chan struct{})
 	w.ai.answers(func(ctx context.Context, _ analyze.Request) (analyze.Result, error) {
 		close(started)
 		<-ctx.Done()
+		<-deleted // a job that has ended by then is deleted along with its asset
 		return analyze.Result{}, context.Cause(ctx)
 	})
 	w.work(t)
@@ -128,6 +129,7 @@ func TestDeleteStopsARunningAnalysis(t *testing.T) {
 	if err := w.Delete(t.Context(), owner, receipt.AssetID); err != nil {
 		t.Fatal(err)
 	}
+	close(deleted)
 	w.untilJob(t, receipt.JobID, queue.Completed)
 	if len(w.told.of("asset_processed", receipt.AssetID)) != 0 {
 		t.Error("a deleted asset was announced")

@@ -54,10 +54,16 @@ export async function drop(page, files) {
 const type = (file) => ({ png: 'image/png', jpg: 'image/jpeg' })[file.split('.').at(-1)] ?? 'text/plain';
 
 /** Picks files by the button. */
-export async function pick(page, files) {
-  const chooser = page.waitForEvent('filechooser');
-  await page.getByRole('button', { name: 'Add photos' }).first().click();
-  await (await chooser).setFiles(files);
+export const pick = (page, files) => choose(page, files, () => page.getByRole('button', { name: 'Add photos' }).first().click());
+
+/** Chooses files in the dialog that act opens. A busy browser may drop the dialog; a user would act again. */
+export async function choose(page, files, act) {
+  for (let left = 3; ; left--) {
+    const opened = page.waitForEvent('filechooser', { timeout: 10_000 });
+    const [chooser, acted] = await Promise.allSettled([opened, act()]);
+    if (chooser.status === 'fulfilled') return chooser.value.setFiles(files);
+    if (left === 1) throw acted.reason ?? chooser.reason;
+  }
 }
 
 /** Waits until something holds, and fails with what it was instead. */

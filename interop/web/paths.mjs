@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { held } from './ai.mjs';
-import { api, cards, drop, eventually, open, pick, settled } from './page.mjs';
+import { api, cards, choose, drop, eventually, open, pick, settled } from './page.mjs';
 
 const FAILED = /the server responded with a status of 4\d\d/;
 
@@ -179,9 +179,7 @@ export async function keyboard(world) {
   assert.equal(await focused(), 'Skip to content');
   await press('Enter');
   await tabTo('Add photos');
-  const chooser = page.waitForEvent('filechooser');
-  await press('Enter');
-  await (await chooser).setFiles(world.photos);
+  await choose(page, world.photos, () => press('Enter'));
   await eventually('3 ready', async () => await cards(page, 'Ready').count() === 3);
 
   await page.locator('.card').first().focus();
