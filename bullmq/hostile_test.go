@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"loupe/internal/testenv"
 )
 
 // FuzzJobHash gives a worker a job whose hash holds anything, and checks that it goes on with the next one.
@@ -36,9 +38,10 @@ func FuzzJobHash(f *testing.F) {
 	} {
 		f.Add(seed.id, seed.field, seed.value, seed.opts, seed.outcome)
 	}
+	prefix := testenv.Prefix(f)
 	var count atomic.Int64
 	f.Fuzz(func(t *testing.T, id, field, value, opts, outcome string) {
-		q, err := NewQueue(newClient(t), "mail", QueueConfig{Prefix: fmt.Sprintf("hostile%d", count.Add(1))})
+		q, err := NewQueue(newClient(t), "mail", QueueConfig{Prefix: fmt.Sprintf("%s%d", prefix, count.Add(1))})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,7 +1,10 @@
 package redisqueue_test
 
 import (
+	"context"
+	"crypto/tls"
 	"log/slog"
+	"net"
 	"sync"
 	"testing"
 
@@ -35,6 +38,14 @@ func open(t *testing.T, url, prefix string, c queue.Config) queuetest.Instance {
 		t.Fatal(err)
 	}
 	options.DisableCache = true
+	connected, disconnect := context.WithCancel(context.Background())
+	options.DialCtxFn = func(ctx context.Context, address string, d *net.Dialer, _ *tls.Config) (net.Conn, error) {
+		conn, err := d.DialContext(ctx, "tcp", address)
+		if err == nil {
+			context.AfterFunc(connected, func() { conn.Close() })
+		}
+		return conn, err
+	}
 	client, err := rueidis.NewClient(options)
 	if err != nil {
 		t.Fatal(err)
@@ -43,7 +54,10 @@ func open(t *testing.T, url, prefix string, c queue.Config) queuetest.Instance {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cut := sync.OnceFunc(client.Close)
+	cut := sync.OnceFunc(func() {
+		client.Close()
+		disconnect() // a connection that was being made meanwhile is not closed
+	})
 	t.Cleanup(cut)
 	return queuetest.Instance{Queue: q, Admin: q, Cut: cut}
 }
