@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"text/tabwriter"
 	"time"
@@ -122,8 +121,6 @@ func (s *storm) blow(t *testing.T) {
 	if s.worse != strict {
 		cfg.Lock, cfg.StalledEvery, cfg.MaxStalls = 500*time.Millisecond, 100*time.Millisecond, 100
 	}
-	var stalled atomic.Int64
-	cfg.Hooks.Stalled = func(string) { stalled.Add(1) }
 	told := record(t, queue(), EventsConfig{})
 	var runs census
 	var workers []*crew
@@ -156,7 +153,7 @@ func (s *storm) blow(t *testing.T) {
 	}
 	told.until(t, "the last", func(e Event) bool { return e.Name == EventCompleted && e.JobID == id })
 	told.stop(t)
-	s.judge(t, q, added, &runs, told, int(stalled.Load()))
+	s.judge(t, q, added, &runs, told)
 }
 
 // addAgain adds the jobs that are not there, as a producer does that looks after its own, and returns how many those were.
@@ -183,12 +180,16 @@ func soon(so func() bool) bool {
 }
 
 // judge counts what became of the jobs, and fails the test if that is not what it should be.
-func (s *storm) judge(t *testing.T, q *Queue, added []string, runs *census, told *tape, stalled int) {
+func (s *storm) judge(t *testing.T, q *Queue, added []string, runs *census, told *tape) {
 	t.Helper()
 	completed := map[string]int{}
+	stalled := 0
 	for _, e := range told.events {
-		if e.Name == EventCompleted {
+		switch e.Name {
+		case EventCompleted:
 			completed[e.JobID]++
+		case EventStalled:
+			stalled++
 		}
 	}
 	r := &s.result
