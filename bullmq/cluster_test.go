@@ -95,7 +95,7 @@ func (c *cluster) moveSlot(t *testing.T, keysAtOnce int, pause time.Duration) {
 // addReplica gives the node that has the slot a replica, which knows all of it when addReplica returns.
 func (c *cluster) addReplica(t *testing.T) *ownRedis {
 	t.Helper()
-	busPort := strconv.Itoa(testenv.FreePort(t))
+	busPort := testenv.FreePort(t)
 	r := startOwnRedis(t, "--cluster-enabled", "yes", "--cluster-port", busPort, "--cluster-node-timeout", "2000",
 		"--repl-diskless-sync-delay", "0", "--appendfsync", "no")
 	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{r.addr()}, ForceSingleClient: true, DisableCache: true})

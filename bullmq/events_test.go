@@ -356,7 +356,7 @@ type ownRedis struct {
 func startOwnRedis(t *testing.T, flags ...string) *ownRedis {
 	t.Helper()
 	testenv.Need(t, testenv.Redis)
-	r := &ownRedis{dir: t.TempDir(), port: strconv.Itoa(testenv.FreePort(t)), flags: flags}
+	r := &ownRedis{dir: t.TempDir(), port: testenv.FreePort(t), flags: flags}
 	r.start(t)
 	return r
 }

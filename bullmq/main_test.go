@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"os/exec"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -33,7 +32,7 @@ func (s *redisServer) start(t testing.TB) string {
 	t.Helper()
 	testenv.Need(t, testenv.Redis)
 	s.once.Do(func() {
-		port := strconv.Itoa(testenv.FreePort(t))
+		port := testenv.FreePort(t)
 		cmd := exec.Command("sh", append([]string{"-c", `redis-server --bind 127.0.0.1 --port "$0" --dir /tmp --save "" --appendonly no "$@" & read -r _; kill $!; wait`, port}, s.args...)...)
 		in, err := cmd.StdinPipe()
 		if err == nil {

@@ -13,6 +13,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"loupe/internal/freeport"
 )
 
 // What the AI service does with a question. The entry of a question says which of them it was.
@@ -64,7 +66,7 @@ type service struct {
 var errDown = errors.New("the service goes down")
 
 func startAI(ctx context.Context, mute bool, h *history, random *rand.Rand) (*service, error) {
-	port, err := freePort(ctx)
+	port, err := freeport.Find(ctx)
 	if err != nil {
 		return nil, err
 	}

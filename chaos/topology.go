@@ -10,12 +10,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"loupe/internal/asset/mongostore/ferretbuild"
+	"loupe/internal/freeport"
 )
 
 // The topologies.
@@ -149,7 +149,7 @@ func (s *site) processes() []*process {
 
 // addLoupe starts a loupe with links to whatever it needs.
 func (s *site) addLoupe(ctx context.Context, name, roles, binary, aiURL string) error {
-	port, err := freePort(ctx)
+	port, err := freeport.Find(ctx)
 	if err != nil {
 		return err
 	}
@@ -199,7 +199,7 @@ func (s *site) link(ctx context.Context, name, target string) (*link, error) {
 
 // startRedis starts a Redis server that keeps what it is told in a file.
 func (s *site) startRedis(ctx context.Context) (err error) {
-	if s.redisPort, err = freePort(ctx); err != nil {
+	if s.redisPort, err = freeport.Find(ctx); err != nil {
 		return err
 	}
 	dir := s.redisDir()
@@ -299,16 +299,6 @@ func (s *site) close() error {
 		l.close()
 	}
 	return errors.Join(errs...)
-}
-
-// freePort returns a port that was free a moment ago.
-func freePort(ctx context.Context) (string, error) {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port), nil
 }
 
 // alive asks a URL that answers 200 when all is well.

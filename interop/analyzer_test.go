@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"reflect"
 	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -173,7 +172,7 @@ func TestAIFields(t *testing.T) {
 // A photo that comes while nothing listens where the service should be is not even begun, and waits for it.
 func TestAIServiceThatComesLater(t *testing.T) {
 	t.Parallel()
-	port := strconv.Itoa(testenv.FreePort(t))
+	port := testenv.FreePort(t)
 	s := serve(t, t.TempDir(), "AI_SERVICE_URL=http://127.0.0.1:"+port)
 	owner := open(t, s, "websocket", token(t, "owner", ""), "")
 	owner.connected(t, "websocket")

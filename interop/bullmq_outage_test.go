@@ -4,7 +4,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"testing"
 
 	"github.com/redis/rueidis"
@@ -27,7 +26,7 @@ func startServer(t *testing.T, port, line string, args ...string) *testenv.Proce
 // Sleeping workers are woken after Redis has lost its scripts, was killed and has come back, or was failed over. What the
 // peers need outlives the tests in which they are closed.
 func checkOutages(c *bullmqCase) {
-	port, dir := strconv.Itoa(testenv.FreePort(c)), c.TempDir()
+	port, dir := testenv.FreePort(c), c.TempDir()
 	start := func() *testenv.Process {
 		return startServer(c.T, port, "Ready to accept", "--dir", dir, "--save", "", "--appendonly", "yes", "--appendfsync", "always")
 	}
@@ -48,7 +47,7 @@ func checkOutages(c *bullmqCase) {
 		)
 	})
 
-	master, replica, sentinel := strconv.Itoa(testenv.FreePort(c)), strconv.Itoa(testenv.FreePort(c)), strconv.Itoa(testenv.FreePort(c))
+	master, replica, sentinel := testenv.FreePort(c), testenv.FreePort(c), testenv.FreePort(c)
 	first := startServer(c.T, master, "Ready to accept", "--dir", c.TempDir(), "--save", "", "--repl-diskless-sync-delay", "0")
 	startServer(c.T, replica, "Finished with success", "--dir", c.TempDir(), "--save", "", "--replicaof", "127.0.0.1 "+master)
 	settings := filepath.Join(c.TempDir(), "sentinel.conf")

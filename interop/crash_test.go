@@ -1,7 +1,6 @@
 package interop
 
 import (
-	"strconv"
 	"testing"
 
 	"loupe/internal/testenv"
@@ -14,7 +13,7 @@ func TestKilledDuringAnAnalysis(t *testing.T) {
 	ai := startAI(t, "0")
 	ai.behave(t, map[string][]answer{"camera": {{Fault: "hang"}, {Body: whole}}})
 	dir := t.TempDir()
-	env := []string{"AI_SERVICE_URL=" + ai.url, "PORT=" + strconv.Itoa(testenv.FreePort(t))}
+	env := []string{"AI_SERVICE_URL=" + ai.url, "PORT=" + testenv.FreePort(t)}
 	s := serve(t, dir, env...)
 	signedIn := token(t, "owner", "")
 	owner := open(t, s, "websocket", signedIn, "")

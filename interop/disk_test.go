@@ -24,7 +24,7 @@ import (
 // taken is kept, and all goes on when there is room again.
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
-	dir, port := t.TempDir(), "PORT="+strconv.Itoa(testenv.FreePort(t))
+	dir, port := t.TempDir(), "PORT="+testenv.FreePort(t)
 	binary := testenv.BuildLoupe(t)
 	full := launch(t, exec.Command("sh", "-c", "ulimit -f 4096 && exec "+binary+" serve"), dir, port) // in 512 bytes
 	owner := token(t, asset.NewID(), "")
@@ -106,7 +106,7 @@ func TestReadOnlyDataDirectory(t *testing.T) {
 // A page of the database is damaged. What stands on it cannot be read, and that is said; everything else goes on.
 func TestDamagedPage(t *testing.T) {
 	t.Parallel()
-	dir, port := t.TempDir(), "PORT="+strconv.Itoa(testenv.FreePort(t))
+	dir, port := t.TempDir(), "PORT="+testenv.FreePort(t)
 	s := launch(t, exec.Command(testenv.BuildLoupe(t), "serve"), dir, port)
 	owner := token(t, asset.NewID(), "")
 	heard := hear(t, s.url, owner)

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -125,7 +124,7 @@ func checkDeaths(t *testing.T) {
 func (d death) die(t *testing.T, backends []string, sentAgain bool) time.Duration {
 	t.Helper()
 	dir := t.TempDir()
-	env := append(backends, "PORT="+strconv.Itoa(testenv.FreePort(t)), "LOUPE_LEASE="+failpointLease.String(), "LOUPE_RECONCILE_EVERY=1s")
+	env := append(backends, "PORT="+testenv.FreePort(t), "LOUPE_LEASE="+failpointLease.String(), "LOUPE_RECONCILE_EVERY=1s")
 	ai := startFastAI(t)
 	if !d.builtin {
 		env = append(env, "AI_SERVICE_URL="+ai.URL)

@@ -127,7 +127,7 @@ func startFleet(t *testing.T) *fleet {
 		"AI_SERVICE_URL=" + f.ai.URL,
 	}
 	for i := range fleetSize {
-		port := strconv.Itoa(testenv.FreePort(t))
+		port := testenv.FreePort(t)
 		m := &member{name: fmt.Sprint("api ", i+1), url: "http://127.0.0.1:" + port}
 		f.apis = append(f.apis, m)
 		m.env = append(slices.Clone(shared), "LOUPE_ROLES=api", "PORT="+port, "LOUPE_PUBLIC_URL="+f.apis[0].url)

@@ -141,7 +141,7 @@ const (
 var crews = map[string]func(t *testing.T, ai *moody) *crew{
 	"embedded": func(t *testing.T, ai *moody) *crew {
 		c := newCrew(t, ai, 1)
-		c.env = append(c.env, "PORT="+strconv.Itoa(testenv.FreePort(t)))
+		c.env = append(c.env, "PORT="+testenv.FreePort(t))
 		c.replace(t, "worker-1")
 		return c
 	},
@@ -149,7 +149,7 @@ var crews = map[string]func(t *testing.T, ai *moody) *crew{
 		testenv.Need(t, testenv.Redis)
 		mongo := startMongo(t, *outagePhotos)
 		c := newCrew(t, ai, 3)
-		port := strconv.Itoa(testenv.FreePort(t))
+		port := testenv.FreePort(t)
 		c.env = append(c.env, "REDIS_URL="+testenv.StartRedis(t), "MONGODB_URI="+mongotest.Database(t, mongo),
 			"LOUPE_HOST=127.0.0.1", "LOUPE_PUBLIC_URL=http://127.0.0.1:"+port)
 		c.api = serve(t, c.dir, append(c.env, "LOUPE_ROLES=api", "PORT="+port)...)

@@ -43,7 +43,7 @@ func TestRecovery(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := &services{dir: t.TempDir(), redisPort: strconv.Itoa(testenv.FreePort(t)), mongo: mongotest.Database(t, mongo)}
+			s := &services{dir: t.TempDir(), redisPort: testenv.FreePort(t), mongo: mongotest.Database(t, mongo)}
 			s.startRedis(t)
 			test(t, s)
 		})
@@ -144,7 +144,7 @@ func redisForgets(t *testing.T, s *services) {
 func clientWasAway(t *testing.T, s *services) {
 	const photos = 200
 	env := []string{"AI_SERVICE_URL=" + startFastAI(t).URL}
-	ports := []string{strconv.Itoa(testenv.FreePort(t)), strconv.Itoa(testenv.FreePort(t))}
+	ports := []string{testenv.FreePort(t), testenv.FreePort(t)}
 	start := func() (all []server) {
 		for _, port := range ports {
 			all = append(all, s.serve(t, append(slices.Clone(env), "PORT="+port)...))
@@ -302,7 +302,7 @@ func workerComesBack(t *testing.T, s *services) {
 	ai := startHangingAI(t)
 	api := s.serve(t, "LOUPE_ROLES=api")
 	worker := []string{"LOUPE_ROLES=worker", "LOUPE_PUBLIC_URL=" + api.url, "AI_SERVICE_URL=" + ai.url}
-	port := strconv.Itoa(testenv.FreePort(t))
+	port := testenv.FreePort(t)
 	zombie := s.serve(t, append(slices.Clone(worker), "PORT="+port)...)
 	zombie.url = "http://127.0.0.1:" + port // its log says that of the API
 	owner := token(t, asset.NewID(), "")

@@ -71,7 +71,7 @@ func TestRedisForms(t *testing.T) {
 			t.Run(form.name, func(t *testing.T) {
 				t.Parallel()
 				place := form.start(t)
-				port := strconv.Itoa(testenv.FreePort(t))
+				port := testenv.FreePort(t)
 				env := []string{
 					"REDIS_URL=" + place.url, "MONGODB_URI=" + mongotest.Database(t, mongo), "AI_SERVICE_URL=" + ai.URL, "LOUPE_HOST=127.0.0.1",
 					"LOUPE_PUBLIC_URL=http://127.0.0.1:" + port, "LOUPE_RECONCILE_EVERY=1s", "SSL_CERT_FILE=" + place.ca,
@@ -169,7 +169,7 @@ func newAuthority(t *testing.T) *testenv.Authority { return testenv.NewAuthority
 // startRestartable starts a redis-server that forgets nothing. It returns its port and what kills it and starts it again.
 func startRestartable(t *testing.T, flags ...string) (port string, restart func(*testing.T)) {
 	t.Helper()
-	port = strconv.Itoa(testenv.FreePort(t))
+	port = testenv.FreePort(t)
 	flags = slices.Concat([]string{"--dir", t.TempDir(), "--save", "", "--appendonly", "yes", "--appendfsync", "always"}, redisClosed, flags)
 	redis := startServer(t, port, "Ready to accept", flags...)
 	return port, func(t *testing.T) {
@@ -186,7 +186,7 @@ func startPlainRedis(t *testing.T) redisPlace {
 }
 
 func startTLSRedis(t *testing.T) redisPlace {
-	authority, port := newAuthority(t), strconv.Itoa(testenv.FreePort(t))
+	authority, port := newAuthority(t), testenv.FreePort(t)
 	_, restart := startRestartable(t, authority.RedisFlags(port)...)
 	return redisPlace{
 		url: "rediss://" + redisLogin + "@localhost:" + port, ca: authority.CA, as: "localhost:" + port + " (standalone)",
@@ -229,7 +229,7 @@ func startClusterOf(t *testing.T, authority *testenv.Authority) redisPlace {
 
 // A master, a replica and three Sentinels; one of these and the master go at once.
 func startSentinels(t *testing.T, authority *testenv.Authority) redisPlace {
-	port := func() string { return strconv.Itoa(testenv.FreePort(t)) }
+	port := func() string { return testenv.FreePort(t) }
 	// listen returns the port that others know, the port that startServer is given, and further flags.
 	listen := func() (known, plain string, flags []string) {
 		known, plain = port(), "0"
@@ -286,10 +286,10 @@ func TestRedisRefused(t *testing.T) {
 	t.Parallel()
 	testenv.Need(t, testenv.Redis)
 	authority := newAuthority(t)
-	tlsPort := strconv.Itoa(testenv.FreePort(t))
+	tlsPort := testenv.FreePort(t)
 	port, _ := startRestartable(t, authority.RedisFlags(tlsPort)...)
 	nodes := testenv.StartRedisCluster(t, redisWithACL...)
-	nobody := strconv.Itoa(testenv.FreePort(t))
+	nobody := testenv.FreePort(t)
 	_, hush, _ := strings.Cut(redisLogin, ":")
 	for name, c := range map[string]struct{ url, ca, want string }{
 		"no URL":                  {"redis://loupe:" + redisPassword + "@127.0.0.1", "", "is no URL"},

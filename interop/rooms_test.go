@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -164,7 +163,7 @@ func roomNames(rooms []any) []string {
 func startRoomsCluster(t *testing.T, library string) *roomsCluster {
 	t.Helper()
 	testenv.Need(t, testenv.Redis, testenv.Node)
-	c := &roomsCluster{redisPort: strconv.Itoa(testenv.FreePort(t)), sockets: map[string][]any{}}
+	c := &roomsCluster{redisPort: testenv.FreePort(t), sockets: map[string][]any{}}
 	c.startRedis(t)
 	c.node = &roomsNode{Process: testenv.StartNode(t, "rooms/server.mjs", c.redisPort, library)}
 	c.goA, c.goB = c.startGo(t), c.startGo(t)

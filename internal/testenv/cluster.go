@@ -53,10 +53,10 @@ func startRedisCluster(t testing.TB, a *Authority, flags []string) []*RedisNode 
 	nodes := make([]*RedisNode, clusterNodes)
 	const slots = 16384
 	for i := range nodes {
-		n := &RedisNode{port: strconv.Itoa(FreePort(t)), busPort: strconv.Itoa(FreePort(t)), dir: t.TempDir(), flags: flags}
+		n := &RedisNode{port: FreePort(t), busPort: FreePort(t), dir: t.TempDir(), flags: flags}
 		n.Address = net.JoinHostPort("127.0.0.1", n.port)
 		if a != nil {
-			port := strconv.Itoa(FreePort(t))
+			port := FreePort(t)
 			n.Address = net.JoinHostPort("127.0.0.1", port)
 			n.flags = append(a.RedisFlags(port), flags...)
 		}

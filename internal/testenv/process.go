@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	patience  = time.Minute     // how long a test waits for a line or an end before it fails
+	patience  = 2 * time.Minute // how long a test waits for a line or an end before it fails
 	maxOutput = 4 << 20         // bytes kept of what a process prints; the rest is dropped
 	pipeDelay = 5 * time.Second // how long a grandchild can keep an ended process's output open
 )
@@ -84,7 +84,7 @@ func (p *Process) Output() string {
 
 // Line waits for a line that contains text and returns it. A further call with the same text goes on behind that line;
 // what others have looked for does not matter, so that the order of unrelated lines does not either. It fails the test
-// if the process ends without such a line, or after a minute.
+// if the process ends without such a line, or after two minutes.
 func (p *Process) Line(t testing.TB, text string) string {
 	t.Helper()
 	timeout := time.After(patience)

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -18,7 +17,7 @@ import (
 func StartRedis(t testing.TB) string {
 	t.Helper()
 	Need(t, Redis)
-	port := strconv.Itoa(FreePort(t))
+	port := FreePort(t)
 	cmd := exec.CommandContext(t.Context(), "redis-server",
 		"--bind", "127.0.0.1", "--port", port, "--dir", t.TempDir(), "--save", "", "--appendonly", "no")
 	Start(t, cmd).Line(t, "Ready to accept connections")
@@ -29,7 +28,7 @@ func StartRedis(t testing.TB) string {
 // of so many replicas. It returns its address; a line with "+switch-master" tells of a failover.
 func StartSentinel(t testing.TB, master string, replicas int) (address string, sentinel *Process) {
 	t.Helper()
-	port, file := strconv.Itoa(FreePort(t)), filepath.Join(t.TempDir(), "sentinel.conf")
+	port, file := FreePort(t), filepath.Join(t.TempDir(), "sentinel.conf")
 	settings := "sentinel monitor main 127.0.0.1 " + master + " 1\n" +
 		"sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 2000\n"
 	if err := os.WriteFile(file, []byte(settings), 0o600); err != nil {

@@ -6,7 +6,6 @@ package testenv
 import (
 	"crypto/rand"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -15,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"loupe/internal/freeport"
 )
 
 // settleTime is how long goroutines have to end after the last test.
@@ -77,16 +78,15 @@ func goroutines() []string {
 	return stacks
 }
 
-// FreePort returns a TCP port of the loopback address that was free a moment ago. Prefer port 0 where the program can
-// tell which one it got.
-func FreePort(t testing.TB) int {
+// FreePort returns a TCP port of the loopback address that is free. Prefer port 0 where the program can tell which one it
+// got.
+func FreePort(t testing.TB) string {
 	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	port, err := freeport.Find(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	return port
 }
 
 // Prefix returns a name that no other test uses, for keys in a store that tests share.

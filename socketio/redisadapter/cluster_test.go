@@ -10,7 +10,6 @@ import (
 	"net"
 	"os/exec"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -33,7 +32,7 @@ type redis struct {
 func startRedis(t *testing.T) *redis {
 	t.Helper()
 	testenv.Need(t, testenv.Redis)
-	r := &redis{addr: "127.0.0.1:" + strconv.Itoa(testenv.FreePort(t))}
+	r := &redis{addr: "127.0.0.1:" + testenv.FreePort(t)}
 	r.start(t)
 	return r
 }
@@ -41,7 +40,7 @@ func startRedis(t *testing.T) *redis {
 // noRedis is one that is not started, at a host of its own, so that no other test's gets its port.
 func noRedis(t *testing.T, host string) *redis {
 	t.Helper()
-	return &redis{addr: net.JoinHostPort(host, strconv.Itoa(testenv.FreePort(t)))}
+	return &redis{addr: net.JoinHostPort(host, testenv.FreePort(t))}
 }
 
 func (r *redis) start(t *testing.T) {

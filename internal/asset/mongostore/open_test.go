@@ -96,7 +96,7 @@ func TestOpenRefusesServers(t *testing.T) {
 	}
 	t.Run("nobody", func(t *testing.T) {
 		t.Parallel()
-		host := fmt.Sprint("127.0.0.1:", testenv.FreePort(t))
+		host := "127.0.0.1:" + testenv.FreePort(t)
 		refuse(t, "mongodb://user:"+password+"@"+host+"/", "mongodb at "+host, "connection refused")
 	})
 	t.Run("another protocol", func(t *testing.T) {
