@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/redis/rueidis"
+
+	"loupe/internal/testenv"
 )
 
 // steal takes a job as a worker does that dies at once: its lock lives for 50 ms.
@@ -179,7 +181,7 @@ func own(t *testing.T, addr string) *Queue {
 // startCluster starts a cluster of one node and returns its address.
 func startCluster(t *testing.T) string {
 	t.Helper()
-	addr := startOwnRedis(t, "--cluster-enabled", "yes").addr()
+	addr := startOwnRedis(t, "--cluster-enabled", "yes", "--cluster-port", testenv.FreePort(t)).addr()
 	alone, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{addr}, ForceSingleClient: true, DisableCache: true})
 	if err != nil {
 		t.Fatal(err)

@@ -430,7 +430,7 @@ func TestEventsOfAFailover(t *testing.T) {
 
 func TestEventsOnACluster(t *testing.T) {
 	t.Parallel()
-	r := startOwnRedis(t, "--cluster-enabled", "yes")
+	r := startOwnRedis(t, "--cluster-enabled", "yes", "--cluster-port", testenv.FreePort(t))
 	alone, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{r.addr()}, ForceSingleClient: true, DisableCache: true})
 	if err != nil {
 		t.Fatal(err)

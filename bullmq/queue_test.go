@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/redis/rueidis"
+
+	"loupe/internal/testenv"
 )
 
 func TestNewQueueRefused(t *testing.T) {
@@ -55,7 +57,7 @@ func TestHasHashTag(t *testing.T) {
 // Every operation stays within one slot of a cluster.
 func TestCluster(t *testing.T) {
 	t.Parallel()
-	server := redisServer{args: []string{"--cluster-enabled", "yes", "--cluster-config-file", t.TempDir() + "/nodes.conf"}}
+	server := redisServer{args: []string{"--cluster-enabled", "yes", "--cluster-port", testenv.FreePort(t), "--cluster-config-file", t.TempDir() + "/nodes.conf"}}
 	addr := server.start(t)
 	t.Cleanup(func() {
 		if err := server.stop(); err != nil {
